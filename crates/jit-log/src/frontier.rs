@@ -55,6 +55,10 @@ impl Frontier {
         Ok(Self { size, nodes })
     }
 
+    pub(crate) fn assemble(size: u64, nodes: Vec<Hash>) -> Self {
+        Self { size, nodes }
+    }
+
     /// Number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {

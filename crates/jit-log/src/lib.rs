@@ -1,11 +1,22 @@
 //! Tamper-evident log: RFC 6962 tree, tiles, proofs, signed notes, checkpoints, trust policy, verifier.
 
+mod builder;
+mod entries;
 mod frontier;
 mod hash;
 mod origin;
+mod plan;
 mod proof;
+mod tile;
 
+pub use builder::TileBuilder;
+pub use entries::{EntryBundle, EntryError, MAX_BUNDLE_LEN, MAX_ENTRY_LEN};
 pub use frontier::{Frontier, MAX_TREE_SIZE, TreeError};
 pub use hash::{Hash, HashError, leaf_hash, node_hash};
 pub use origin::{KeyName, MAX_NAME_LEN, Origin, OriginError};
+pub use plan::{PlanError, ProofPlan};
 pub use proof::{ConsistencyProof, InclusionProof, MAX_PROOF_LEN, ProofError};
+pub use tile::{
+    FullTile, TILE_WIDTH, TileError, TileId, full_tiles_between, partial_tiles, tile_bytes,
+    tiles_for_size,
+};
