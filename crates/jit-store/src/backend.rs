@@ -7,8 +7,8 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Incarnation, Known, Lease,
-    LeaseKey, LeaseRequest, LookupKey, Row, StreamHead, StreamKey, TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey, LeaseRequest,
+    Locked, LookupKey, Row, StreamHead, StreamKey, TileKey, TileRow,
 };
 
 /// A database that holds one log: transactions and rows, no domain knowledge, no hashing.
@@ -57,7 +57,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Takes the log's lock, waiting for it, and reads all that is wanted under it.
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError>;
 
-    /// The head after the last commit.
+    /// The head after the last commit that is durable.
     async fn head(&self) -> Result<Head, BackendError>;
 
     /// The head of one stream, or `None` if it has no records.
@@ -87,6 +87,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Full tiles; `None` for one that is not stored.
     async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError>;
+
+    /// The roots of full tiles of one level, by index, without their hashes.
+    async fn tile_roots(
+        &self,
+        level: u8,
+        range: Range<u64>,
+    ) -> Result<Vec<HashBytes>, BackendError>;
 
     /// Work that falls due before `before_us` (exclusive), whether or not somebody holds it.
     async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError>;
@@ -131,18 +138,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 /// The log's lock, with what [`Begin`] asked for. Dropping it rolls back.
 #[async_trait]
 pub trait Transaction: fmt::Debug + Send {
-    /// The head under the lock.
-    fn head(&self) -> &Head;
-
-    /// The heads of [`Begin::streams`], in that order; `None` for a stream without records.
-    fn streams(&self) -> &[Option<StreamHead>];
-
-    /// Which of [`Begin::records`] are in the log already, in that order.
-    fn known(&self) -> &[Option<Known>];
-
-    /// Changes whenever the database may no longer be the one it was: a new server, a fail-over, a restore, a
-    /// restart. The log then repeats its opening check before it appends.
-    fn incarnation(&self) -> Incarnation;
+    /// What [`Begin`] asked for, as it stays until the transaction ends.
+    fn locked(&self) -> &Locked;
 
     /// Writes the batch durably and frees the lock.
     ///

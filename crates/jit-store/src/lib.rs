@@ -8,6 +8,6 @@ pub use backend::{Backend, BackendError, Source, Transaction};
 pub use memory::MemoryBackend;
 pub use row::{
     Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation,
-    Known, Lease, LeaseKey, LeaseRequest, LookupKey, RecordKey, Row, StreamHead, StreamKey,
+    Known, Lease, LeaseKey, LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamHead, StreamKey,
     TileKey, TileRow,
 };

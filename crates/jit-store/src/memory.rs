@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::backend::{Backend, BackendError, Transaction};
 use crate::row::{
     Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation,
-    Known, Lease, LeaseKey, LeaseRequest, LookupKey, RecordKey, Row, StreamHead, StreamKey,
+    Known, Lease, LeaseKey, LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamHead, StreamKey,
     TileKey, TileRow,
 };
 
@@ -160,11 +160,8 @@ impl Stored {
 
     fn lease(&mut self, key: LeaseKey, request: LeaseRequest) -> Option<Lease> {
         let now = Instant::now();
-        let held = self
-            .leases
-            .get(&key)
-            .filter(|held| held.until.is_none_or(|until| until > now));
-        let fence = match held {
+        let lives = |held: &&Held| held.until.is_none_or(|until| until > now);
+        let fence = match self.leases.get(&key).filter(lives) {
             Some(held) if held.holder != request.holder => return None,
             Some(held) => held.fence,
             None => {
@@ -172,21 +169,18 @@ impl Stored {
                 self.fence
             }
         };
+        let holder = request.holder;
         // A deadline beyond what the clock can express is no deadline.
         let until = now.checked_add(request.ttl);
         self.leases.insert(
             key,
             Held {
-                holder: request.holder,
+                holder,
                 fence,
                 until,
             },
         );
-        Some(Lease {
-            key,
-            holder: request.holder,
-            fence,
-        })
+        Some(Lease { key, holder, fence })
     }
 }
 
@@ -209,30 +203,31 @@ impl Backend for MemoryBackend {
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
         let lock = Arc::clone(&self.writer).lock_owned().await;
         let log = self.read()?;
-        let streams = want
-            .streams
-            .iter()
-            .map(|key| log.streams.get(key).map(|(head, _)| *head))
-            .collect();
-        let known = want
-            .records
-            .iter()
-            .map(|key| {
-                let index = *log.records.get(key)?;
-                let row = log.rows.get(usize::try_from(index).ok()?)?;
-                Some(Known {
-                    index,
-                    leaf: row.leaf,
-                })
-            })
-            .collect();
+        let stream = |key| log.streams.get(key).map(|(head, _)| *head);
+        let streams = want.streams.iter().map(stream).collect();
+        let known = |key| {
+            let index = *log.records.get(key)?;
+            let leaf = log.rows.get(usize::try_from(index).ok()?)?.leaf;
+            Some(Known { index, leaf })
+        };
+        let known = want.records.iter().map(known).collect();
+        let mut leaves = Vec::new();
+        let tail = slice(&log.rows, &(want.leaves_from..u64::MAX));
+        if tail.len() <= Begin::MAX_LEAVES {
+            leaves.extend(tail.iter().map(|row| row.leaf));
+        }
         let head = log.head.clone().ok_or(BackendError::NotCreated)?;
-        Ok(Box::new(MemoryTransaction {
-            backend: self.clone(),
-            _lock: lock,
+        let locked = Locked {
             head,
             streams,
             known,
+            leaves,
+            incarnation: Incarnation::from_bytes([0; 16]),
+        };
+        Ok(Box::new(MemoryTransaction {
+            backend: self.clone(),
+            _lock: lock,
+            locked,
         }))
     }
 
@@ -286,6 +281,18 @@ impl Backend for MemoryBackend {
     async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
         let log = self.read()?;
         Ok(keys.iter().map(|key| log.tiles.get(key).cloned()).collect())
+    }
+
+    async fn tile_roots(
+        &self,
+        level: u8,
+        range: Range<u64>,
+    ) -> Result<Vec<HashBytes>, BackendError> {
+        let log = self.read()?;
+        let keys = range.map(|index| TileKey { level, index });
+        Ok(keys
+            .map_while(|key| log.tiles.get(&key).map(|tile| tile.root))
+            .collect())
     }
 
     async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
@@ -362,27 +369,13 @@ impl Backend for MemoryBackend {
 struct MemoryTransaction {
     backend: MemoryBackend,
     _lock: OwnedMutexGuard<()>,
-    head: Head,
-    streams: Vec<Option<StreamHead>>,
-    known: Vec<Option<Known>>,
+    locked: Locked,
 }
 
 #[async_trait]
 impl Transaction for MemoryTransaction {
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn streams(&self) -> &[Option<StreamHead>] {
-        &self.streams
-    }
-
-    fn known(&self) -> &[Option<Known>] {
-        &self.known
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        Incarnation::from_bytes([0; 16])
+    fn locked(&self) -> &Locked {
+        &self.locked
     }
 
     async fn commit(self: Box<Self>, batch: Batch) -> Result<(), BackendError> {

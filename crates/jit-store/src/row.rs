@@ -173,6 +173,13 @@ pub struct Begin {
     /// Record ids about to be written: one that is present already was written by an earlier
     /// attempt whose answer got lost.
     pub records: Vec<RecordKey>,
+    /// The size up to which the caller knows the tree; it wants the leaf hashes from there on.
+    pub leaves_from: u64,
+}
+
+impl Begin {
+    /// More new leaf hashes than this are not returned with a transaction.
+    pub const MAX_LEAVES: usize = 4096;
 }
 
 /// A record that [`Begin::records`] asked about and that is in the log already.
@@ -182,6 +189,23 @@ pub struct Known {
     pub index: u64,
     /// Its leaf hash.
     pub leaf: HashBytes,
+}
+
+/// What a transaction found under the log's lock: the answers to [`Begin`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// The head under the lock.
+    pub head: Head,
+    /// The heads of [`Begin::streams`], in that order; `None` for a stream without records.
+    pub streams: Vec<Option<StreamHead>>,
+    /// Which of [`Begin::records`] are in the log already, in that order.
+    pub known: Vec<Option<Known>>,
+    /// The leaf hashes from [`Begin::leaves_from`] to the head, if they are at most
+    /// [`Begin::MAX_LEAVES`]; none otherwise.
+    pub leaves: Vec<HashBytes>,
+    /// Changes whenever the database may no longer be the one it was: another server, a fail-over,
+    /// a restore, a restart. The log then repeats its opening check before it appends.
+    pub incarnation: Incarnation,
 }
 
 /// Everything one commit writes, all of it or nothing.

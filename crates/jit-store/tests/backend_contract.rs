@@ -101,8 +101,15 @@ async fn a_transaction_excludes_others_until_it_ends() {
     let backend = created().await;
     let first = backend.begin(Begin::default()).await.unwrap();
     let other = backend.clone();
-    let second =
-        tokio::spawn(async move { other.begin(Begin::default()).await.unwrap().head().size });
+    let second = tokio::spawn(async move {
+        other
+            .begin(Begin::default())
+            .await
+            .unwrap()
+            .locked()
+            .head
+            .size
+    });
     tokio::task::yield_now().await;
     assert!(!second.is_finished());
     first.commit(batch(vec![row(1, 1, 1)])).await.unwrap();
@@ -153,12 +160,14 @@ async fn begin_answers_in_the_order_asked() {
             StreamKey::from_bytes([1; 32]),
         ],
         records: vec![row(0, 1, 0).record, row(5, 1, 0).record],
+        leaves_from: 0,
     };
     let tx = backend.begin(want).await.unwrap();
-    assert_eq!(tx.streams()[0], None);
-    assert_eq!(tx.streams()[1].unwrap().next, 1);
-    assert_eq!(tx.known()[0].unwrap().index, 0);
-    assert_eq!(tx.known()[1], None);
+    assert_eq!(tx.locked().streams[0], None);
+    assert_eq!(tx.locked().streams[1].unwrap().next, 1);
+    assert_eq!(tx.locked().known[0].unwrap().index, 0);
+    assert_eq!(tx.locked().known[1], None);
+    assert_eq!(tx.locked().leaves, [row(0, 1, 0).leaf]);
 }
 
 #[tokio::test]
