@@ -1,18 +1,27 @@
 //! Tamper-evident log: RFC 6962 tree, tiles, proofs, signed notes, checkpoints, trust policy, verifier.
 
 mod builder;
+mod checkpoint;
+mod cosignature;
+mod decimal;
 mod entries;
 mod frontier;
 mod hash;
+mod key;
+mod note;
 mod origin;
 mod plan;
 mod proof;
 mod tile;
 
 pub use builder::TileBuilder;
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cosignature::{Cosignature, CosignatureTime, CosignerKey};
 pub use entries::{EntryBundle, EntryError, MAX_BUNDLE_LEN, MAX_ENTRY_LEN};
 pub use frontier::{Frontier, MAX_TREE_SIZE, TreeError};
 pub use hash::{Hash, HashError, leaf_hash, node_hash};
+pub use key::{KeyError, KeyId, SignatureType, SignerKey, VerifierKey};
+pub use note::{MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, VerifiedSignature};
 pub use origin::{KeyName, MAX_NAME_LEN, Origin, OriginError};
 pub use plan::{PlanError, ProofPlan};
 pub use proof::{ConsistencyProof, InclusionProof, MAX_PROOF_LEN, ProofError};

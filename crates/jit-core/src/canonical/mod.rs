@@ -26,6 +26,8 @@
 
 mod error;
 mod interchange;
+#[cfg(test)]
+mod known_answers;
 mod object;
 mod scan;
 mod serializer;

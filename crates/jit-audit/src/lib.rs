@@ -1,0 +1,1 @@
+//! The answers: bundles, offline verification, replay, the story of a case.

@@ -1,0 +1,1 @@
+//! The lifecycle: submit, approve, issue, end, expire, revoke, reconcile.

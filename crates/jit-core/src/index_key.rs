@@ -1,0 +1,76 @@
+//! The key that turns names into ids and look-up digests: held outside the database, so that its rows alone betray nothing.
+
+use std::fmt;
+
+use crate::{
+    ids::{CaseId, CommandId, EntitlementId},
+    principal::PrincipalId,
+    scope::Scope,
+    text::IdempotencyKey,
+};
+
+/// 32 secret bytes, one set a deployment.
+#[derive(Clone)]
+pub struct IndexKey([u8; 32]);
+
+impl IndexKey {
+    /// Wraps 32 random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id of a command: the same principal and idempotency key give the same id.
+    #[must_use]
+    pub fn command(&self, by: &PrincipalId, key: &IdempotencyKey) -> CommandId {
+        CommandId::v8(self.id(
+            b"command",
+            &[by.to_string().as_bytes(), key.as_str().as_bytes()],
+        ))
+    }
+
+    /// The case that a submitting command opens, so that record 0 of its stream is the lock against submitting twice.
+    #[must_use]
+    pub fn case(&self, command: CommandId) -> CaseId {
+        CaseId::v8(self.id(b"case", &[command.as_bytes()]))
+    }
+
+    /// The ledger of one subject, resource and action set.
+    #[must_use]
+    pub fn entitlement(&self, subject: &PrincipalId, scope: &Scope) -> EntitlementId {
+        EntitlementId::v8(self.id(
+            b"entitlement",
+            &[subject.to_string().as_bytes(), scope.to_string().as_bytes()],
+        ))
+    }
+
+    /// The keyed digest under which a value of `family` is found again.
+    #[must_use]
+    pub fn lookup(&self, family: &str, value: &[u8]) -> [u8; 32] {
+        self.digest(b"lookup", &[family.as_bytes(), value])
+    }
+
+    fn id(&self, purpose: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(self.digest(purpose, parts)) {
+            *to = from;
+        }
+        id
+    }
+
+    fn digest(&self, purpose: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        for part in std::iter::once(&purpose).chain(parts) {
+            // The length before each part keeps ("ab", "c") and ("a", "bc") apart.
+            hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl fmt::Debug for IndexKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IndexKey(..)")
+    }
+}

@@ -1,0 +1,51 @@
+//! The domain of just-in-time access: requests, decisions, approvals, grants, endings, and the evidence records that prove them.
+
+pub mod canonical;
+
+mod agent;
+mod approval;
+mod credential;
+mod decision;
+mod digest;
+mod ending;
+mod event;
+mod external;
+mod governance;
+mod ids;
+mod index_key;
+mod justification;
+mod obligation;
+mod origin;
+mod principal;
+mod quorum;
+mod record;
+mod request;
+mod scope;
+mod source;
+mod text;
+mod time;
+mod window;
+
+pub use agent::*;
+pub use approval::*;
+pub use credential::*;
+pub use decision::*;
+pub use digest::*;
+pub use ending::*;
+pub use event::*;
+pub use external::*;
+pub use governance::*;
+pub use ids::*;
+pub use index_key::*;
+pub use justification::*;
+pub use obligation::*;
+pub use origin::*;
+pub use principal::*;
+pub use quorum::*;
+pub use record::*;
+pub use request::*;
+pub use scope::*;
+pub use source::*;
+pub use text::*;
+pub use time::*;
+pub use window::*;

@@ -1,0 +1,226 @@
+//! What a decision demands besides its outcome, and how several demands merge: the strictest wins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{canonical::Value, quorum::Quorum, source::Seconds, text::Code};
+
+/// Where a condition is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Enforcement {
+    /// By the broker before it mints.
+    Broker,
+    /// By the issuer, inside the credential.
+    Issuer,
+    /// By the target.
+    Target,
+    /// By nobody: the condition is advice.
+    Advisory,
+}
+
+/// A condition under which access is given, and where it is enforced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Names the condition, `source_network` for example.
+    pub id: Code,
+    /// Its parameter.
+    pub value: Value,
+    /// Where it is enforced.
+    pub enforcement: Enforcement,
+}
+
+/// One demand of a decision, in the shape of the AuthZEN obligations profile. A type not listed here denies (INV-12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    content = "properties",
+    rename_all = "snake_case",
+    deny_unknown_fields
+)]
+#[non_exhaustive]
+pub enum Obligation {
+    /// Approvals of people before anything is granted.
+    Approvals(Quorum),
+    /// The longest window that may be asked for.
+    MaxDuration(Seconds),
+    /// A condition under which access is given.
+    Condition(Condition),
+}
+
+/// All demands of a decision, merged.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use jit_core::{Obligation, Obligations, Seconds};
+/// let hours = |h| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(h * 3600).unwrap()));
+/// let merged = Obligations::merge([hours(4), hours(2)])?;
+/// assert_eq!(merged.max_duration().unwrap().get(), 7200);
+/// # Ok::<(), jit_core::ObligationConflict>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Obligation>", into = "Vec<Obligation>")]
+pub struct Obligations {
+    approvals: Option<Quorum>,
+    max_duration: Option<Seconds>,
+    conditions: Vec<Condition>,
+}
+
+/// Two demands cannot both be met: the same condition with two values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("condition {0} is demanded with two values")]
+pub struct ObligationConflict(pub Code);
+
+impl Obligations {
+    /// Merges demands: the larger count per group, the shortest duration, the union of conditions.
+    /// Commutative, associative, idempotent.
+    ///
+    /// # Errors
+    /// [`ObligationConflict`] if one condition is demanded with two values.
+    pub fn merge(all: impl IntoIterator<Item = Obligation>) -> Result<Self, ObligationConflict> {
+        let mut merged = Self::default();
+        for obligation in all {
+            match obligation {
+                Obligation::Approvals(quorum) => {
+                    merged.approvals = Some(match merged.approvals.take() {
+                        Some(existing) => existing.strictest(&quorum),
+                        None => quorum,
+                    });
+                }
+                Obligation::MaxDuration(limit) => {
+                    merged.max_duration = Some(merged.max_duration.map_or(limit, |m| m.min(limit)));
+                }
+                Obligation::Condition(condition) => merged.require(condition)?,
+            }
+        }
+        merged.conditions.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(merged)
+    }
+
+    fn require(&mut self, condition: Condition) -> Result<(), ObligationConflict> {
+        match self.conditions.iter_mut().find(|c| c.id == condition.id) {
+            None => self.conditions.push(condition),
+            Some(same) if same.value == condition.value => {
+                // The earlier enforcement point is the stricter one; `Advisory` is last.
+                same.enforcement = same.enforcement.min(condition.enforcement);
+            }
+            Some(_) => return Err(ObligationConflict(condition.id)),
+        }
+        Ok(())
+    }
+
+    /// The approvals demanded, if any.
+    #[must_use]
+    pub fn approvals(&self) -> Option<&Quorum> {
+        self.approvals.as_ref()
+    }
+
+    /// The longest window allowed, if limited.
+    #[must_use]
+    pub fn max_duration(&self) -> Option<Seconds> {
+        self.max_duration
+    }
+
+    /// The conditions, sorted by id.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Whether whatever satisfies `other` satisfies these demands too (INV-08, re-evaluation).
+    #[must_use]
+    pub fn no_stricter_than(&self, other: &Obligations) -> bool {
+        let approvals = match (&self.approvals, &other.approvals) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(mine), Some(theirs)) => mine.no_stricter_than(theirs),
+        };
+        let duration = match (self.max_duration, other.max_duration) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(mine), Some(theirs)) => mine >= theirs,
+        };
+        approvals && duration && self.conditions.iter().all(|c| other.conditions.contains(c))
+    }
+}
+
+impl TryFrom<Vec<Obligation>> for Obligations {
+    type Error = ObligationConflict;
+    fn try_from(all: Vec<Obligation>) -> Result<Self, ObligationConflict> {
+        Self::merge(all)
+    }
+}
+
+impl From<Obligations> for Vec<Obligation> {
+    fn from(o: Obligations) -> Self {
+        o.approvals
+            .map(Obligation::Approvals)
+            .into_iter()
+            .chain(o.max_duration.map(Obligation::MaxDuration))
+            .chain(o.conditions.into_iter().map(Obligation::Condition))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU16, NonZeroU32};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{quorum::GroupCount, text::GroupName};
+
+    fn obligation() -> impl Strategy<Value = Obligation> {
+        prop_oneof![
+            ("[ab]", 1u16..4).prop_map(|(g, n)| {
+                let count = NonZeroU16::new(n).unwrap();
+                Obligation::Approvals(
+                    Quorum::new(
+                        GroupCount {
+                            group: GroupName::new(g).unwrap(),
+                            count,
+                        },
+                        [],
+                    )
+                    .unwrap(),
+                )
+            }),
+            (1u32..9)
+                .prop_map(|s| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(s).unwrap()))),
+            ("[pq]", any::<bool>(), any::<bool>()).prop_map(|(id, value, advisory)| {
+                let enforcement = if advisory {
+                    Enforcement::Advisory
+                } else {
+                    Enforcement::Target
+                };
+                Obligation::Condition(Condition {
+                    id: Code::new(id).unwrap(),
+                    value: Value::Bool(value),
+                    enforcement,
+                })
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn merging_obeys_its_laws(a in proptest::collection::vec(obligation(), 0..5), b in proptest::collection::vec(obligation(), 0..5)) {
+            let ab = Obligations::merge(a.iter().chain(&b).cloned());
+            let ba = Obligations::merge(b.iter().chain(&a).cloned());
+            prop_assert_eq!(ab.is_ok(), ba.is_ok());
+            let (Ok(ab), Ok(ba)) = (ab, ba) else { return Ok(()) };
+            prop_assert_eq!(&ab, &ba);
+            let grouped = Obligations::merge(
+                Vec::from(Obligations::merge(a.clone()).unwrap()).into_iter().chain(Vec::from(Obligations::merge(b).unwrap())),
+            ).unwrap();
+            prop_assert_eq!(&grouped, &ab);
+            prop_assert_eq!(&Obligations::merge(Vec::from(ab.clone()).into_iter().chain(Vec::from(ab.clone()))).unwrap(), &ab);
+            prop_assert!(ab.no_stricter_than(&ab));
+            if let Ok(a) = Obligations::merge(a.iter().filter(|o| !matches!(o, Obligation::Condition(_))).cloned()) {
+                prop_assert!(a.no_stricter_than(&ab));
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A request for access. Whoever asks, for whom, for what, when and why are arguments: nothing mandatory can be forgotten.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    canonical::{CanonicalError, Object, Value},
+    external::ExternalRef,
+    ids::{CaseId, GrantId},
+    justification::Justification,
+    principal::{Principal, PrincipalId},
+    scope::Scope,
+    source::Seconds,
+    text::{Code, RetentionClass},
+    time::Timestamp,
+    window::Window,
+};
+
+/// The most external references one request may carry.
+pub const MAX_EXTERNAL: usize = 32;
+/// The most grants above a delegated request.
+pub const MAX_DEPTH: usize = 8;
+
+/// A request does not construct, or may not be submitted now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The window ends before the request is made.
+    #[error("requested window ended at {end}, before {now}")]
+    WindowPast {
+        /// The end asked for.
+        end: Timestamp,
+        /// When it was judged.
+        now: Timestamp,
+    },
+    /// The window reaches further ahead than the broker allows.
+    #[error("requested window ends at {end}, later than the furthest allowed {furthest}")]
+    WindowTooFar {
+        /// The end asked for.
+        end: Timestamp,
+        /// The furthest end allowed.
+        furthest: Timestamp,
+    },
+    /// The window is wider than the broker allows.
+    #[error("requested window is longer than {max_s} seconds")]
+    WindowTooLong {
+        /// The longest window allowed, in seconds.
+        max_s: u64,
+    },
+    /// A rule cannot ask for access.
+    #[error("a rule cannot be a requester")]
+    RuleAsks,
+    /// Too many external references.
+    #[error("more than {max} external references")]
+    TooManyReferences {
+        /// The limit.
+        max: usize,
+    },
+    /// The scope or window is not within the parent grant's (INV-15).
+    #[error("request is not within its parent grant {parent}")]
+    BeyondParent {
+        /// The parent grant.
+        parent: GrantId,
+    },
+    /// The grants above form a cycle or are too deep (INV-15).
+    #[error("grants above the request form a cycle or are more than {MAX_DEPTH}")]
+    Ancestry,
+    /// Copied attributes use a reserved key or nest too deeply.
+    #[error("attributes are not acceptable: {0}")]
+    Attributes(CanonicalError),
+}
+
+impl RequestError {
+    /// A stable code for records.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WindowPast { .. } => "window_past",
+            Self::WindowTooFar { .. } => "window_too_far",
+            Self::WindowTooLong { .. } => "window_too_long",
+            Self::RuleAsks => "rule_asks",
+            Self::TooManyReferences { .. } => "too_many_references",
+            Self::BeyondParent { .. } => "beyond_parent",
+            Self::Ancestry => "ancestry",
+            Self::Attributes(_) => "attributes",
+        }
+    }
+}
+
+/// How severe an emergency is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// A service is degraded.
+    High,
+    /// A service is down or people are at risk.
+    Critical,
+}
+
+/// An emergency: the request is loud, and opens a review that only another person can close (INV-19).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// How severe it is.
+    pub severity: Severity,
+    /// The declared emergency, as a code.
+    pub emergency: Code,
+    /// How soon after the request it must be reviewed.
+    pub review_within: Seconds,
+    /// How soon a deferred justification must follow.
+    pub justify_within: Seconds,
+}
+
+/// The grant from which a request derives its authority, with everything above it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParentGrant {
+    /// The case of the parent.
+    pub case: CaseId,
+    /// The parent grant.
+    pub grant: GrantId,
+    /// What the parent allows.
+    pub scope: Scope,
+    /// When the parent allows it.
+    pub window: Window,
+    /// The grants above the parent, outermost first.
+    pub path: Vec<GrantId>,
+}
+
+impl ParentGrant {
+    /// How many grants are above the request: the parent and its path.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.path.len().saturating_add(1)
+    }
+
+    fn check(&self, scope: &Scope, window: &Window) -> Result<(), RequestError> {
+        let mut seen = self.path.clone();
+        seen.push(self.grant);
+        seen.sort();
+        seen.dedup();
+        if seen.len() != self.depth() || self.depth() > MAX_DEPTH {
+            return Err(RequestError::Ancestry);
+        }
+        if !scope.is_within(&self.scope) || !window.is_within(&self.window) {
+            return Err(RequestError::BeyondParent { parent: self.grant });
+        }
+        Ok(())
+    }
+}
+
+/// What a broker accepts at most, whatever a policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// The longest window.
+    pub longest: Duration,
+    /// How far ahead a window may end.
+    pub furthest: Duration,
+}
+
+impl Default for RequestLimits {
+    /// Thirty days long, ending within ninety.
+    fn default() -> Self {
+        const DAY: u64 = 86_400;
+        Self {
+            longest: Duration::from_secs(30 * DAY),
+            furthest: Duration::from_secs(90 * DAY),
+        }
+    }
+}
+
+/// A request for access.
+///
+/// ```
+/// use jit_core::*;
+/// # let window = Window::new(Timestamp::EPOCH, Timestamp::MAX)?;
+/// let request = Request::builder(
+///     Principal::human(Identity::new("idp.example", "u-1042")?),
+///     Scope::new("database:prod/orders".parse()?, [Action::new("read")?])?,
+///     window,
+///     Justification::new("restore order 42, INC-7")?,
+///     RetentionClass::new("access")?,
+/// )
+/// .build()?;
+/// assert_eq!(request.recipient(), &request.requester().id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    requester: Principal,
+    recipient: PrincipalId,
+    scope: Scope,
+    window: Window,
+    justification: Option<Justification>,
+    break_glass: Option<BreakGlass>,
+    parent: Option<ParentGrant>,
+    external: Vec<ExternalRef>,
+    attributes: Option<Value>,
+    retain: RetentionClass,
+}
+
+impl Request {
+    /// Begins a request. Everything without which there is no request is an argument.
+    #[must_use]
+    pub fn builder(
+        requester: Principal,
+        scope: Scope,
+        window: Window,
+        justification: Justification,
+        retain: RetentionClass,
+    ) -> RequestBuilder {
+        RequestBuilder::new(requester, scope, window, Some(justification), None, retain)
+    }
+
+    /// Begins an emergency request, which alone may defer its justification.
+    #[must_use]
+    pub fn break_glass(
+        requester: Principal,
+        scope: Scope,
+        window: Window,
+        break_glass: BreakGlass,
+        retain: RetentionClass,
+    ) -> RequestBuilder {
+        RequestBuilder::new(requester, scope, window, None, Some(break_glass), retain)
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn requester(&self) -> &Principal {
+        &self.requester
+    }
+
+    /// Who receives the privilege.
+    #[must_use]
+    pub fn recipient(&self) -> &PrincipalId {
+        &self.recipient
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// When it is asked for.
+    #[must_use]
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Why; absent only in an emergency that defers it.
+    #[must_use]
+    pub fn justification(&self) -> Option<&Justification> {
+        self.justification.as_ref()
+    }
+
+    /// The emergency, if it is one.
+    #[must_use]
+    pub fn emergency(&self) -> Option<&BreakGlass> {
+        self.break_glass.as_ref()
+    }
+
+    /// The grant above, if the authority is delegated.
+    #[must_use]
+    pub fn parent(&self) -> Option<&ParentGrant> {
+        self.parent.as_ref()
+    }
+
+    /// References to other systems.
+    #[must_use]
+    pub fn external(&self) -> &[ExternalRef] {
+        &self.external
+    }
+
+    /// The requester's attributes as copied from its issuer.
+    #[must_use]
+    pub fn attributes(&self) -> Option<&Value> {
+        self.attributes.as_ref()
+    }
+
+    /// The retention class of everything in the case.
+    #[must_use]
+    pub fn retain(&self) -> &RetentionClass {
+        &self.retain
+    }
+
+    /// Whether the request may be made now.
+    ///
+    /// # Errors
+    /// [`RequestError`] if its window is past, too far ahead or too long.
+    pub fn check_submittable(
+        &self,
+        now: Timestamp,
+        limits: &RequestLimits,
+    ) -> Result<(), RequestError> {
+        let end = self.window.end();
+        if end <= now {
+            return Err(RequestError::WindowPast { end, now });
+        }
+        let furthest = now.saturating_add(limits.furthest);
+        if end > furthest {
+            return Err(RequestError::WindowTooFar { end, furthest });
+        }
+        if self.window.duration() > limits.longest {
+            return Err(RequestError::WindowTooLong {
+                max_s: limits.longest.as_secs(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A request being built; all that is mandatory is in it already.
+#[derive(Debug, Clone)]
+#[must_use = "a request is made by build()"]
+pub struct RequestBuilder(Request);
+
+impl RequestBuilder {
+    fn new(
+        requester: Principal,
+        scope: Scope,
+        window: Window,
+        justification: Option<Justification>,
+        break_glass: Option<BreakGlass>,
+        retain: RetentionClass,
+    ) -> Self {
+        let recipient = requester.default_recipient();
+        Self(Request {
+            requester,
+            recipient,
+            scope,
+            window,
+            justification,
+            break_glass,
+            parent: None,
+            external: Vec::new(),
+            attributes: None,
+            retain,
+        })
+    }
+
+    /// Names another recipient than the requester (or than an agent's workload).
+    pub fn recipient(mut self, recipient: PrincipalId) -> Self {
+        self.0.recipient = recipient;
+        self
+    }
+
+    /// Gives the justification of an emergency at once.
+    pub fn justification(mut self, justification: Justification) -> Self {
+        self.0.justification = Some(justification);
+        self
+    }
+
+    /// Derives the authority from a parent grant.
+    pub fn parent(mut self, parent: ParentGrant) -> Self {
+        self.0.parent = Some(parent);
+        self
+    }
+
+    /// Adds a reference to another system.
+    pub fn external(mut self, reference: ExternalRef) -> Self {
+        self.0.external.push(reference);
+        self
+    }
+
+    /// Copies the requester's attributes, so that they outlive the directory entry. They are personal data.
+    pub fn attributes(mut self, attributes: Object) -> Self {
+        self.0.attributes = Some(Value::Object(attributes));
+        self
+    }
+
+    /// Finishes the request.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the requester is a rule, the request exceeds its parent, or an extra is not acceptable.
+    pub fn build(self) -> Result<Request, RequestError> {
+        let request = self.0;
+        if matches!(request.requester, Principal::Rule { .. }) {
+            return Err(RequestError::RuleAsks);
+        }
+        if request.external.len() > MAX_EXTERNAL {
+            return Err(RequestError::TooManyReferences { max: MAX_EXTERNAL });
+        }
+        if let Some(parent) = &request.parent {
+            parent.check(&request.scope, &request.window)?;
+        }
+        if let Some(attributes) = &request.attributes {
+            attributes
+                .check_no_reserved_keys()
+                .map_err(RequestError::Attributes)?;
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,1 @@
+//! Credential minting that needs a recorded authorisation: capabilities, sealed secrets, revocation, reconciliation.

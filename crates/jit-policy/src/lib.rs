@@ -1,0 +1,1 @@
+//! Policy evaluation that can be re-run: snapshots, canonical input, decisions, obligations, replay.
