@@ -3,9 +3,6 @@
 /// Longest entry in bytes: its length is written in two bytes.
 pub const MAX_ENTRY_LEN: usize = 65_535;
 
-/// Longest bundle in bytes: 256 entries of [`MAX_ENTRY_LEN`].
-pub const MAX_BUNDLE_LEN: usize = 256 * (2 + MAX_ENTRY_LEN);
-
 /// A bundle being written: each entry after its length as a big-endian `uint16`.
 ///
 /// ```

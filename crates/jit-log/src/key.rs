@@ -246,7 +246,9 @@ impl SignerKey {
     /// [`KeyError`] if the form is wrong, the type is not `0x01`, or the key id is not the one
     /// computed from the rest. Errors never hold any of the text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let text = text.strip_prefix(PRIVATE_KEY_PREFIX).ok_or(KeyError::Format)?;
+        let text = text
+            .strip_prefix(PRIVATE_KEY_PREFIX)
+            .ok_or(KeyError::Format)?;
         let (name, id, bytes) = parse_fields(text)?;
         let (kind, seed) = bytes.split_first().ok_or(KeyError::Format)?;
         if *kind != SignatureType::Ed25519.byte() {
@@ -320,8 +322,12 @@ fn parse_fields(text: &str) -> Result<(KeyName, KeyId, Zeroizing<Vec<u8>>), KeyE
     };
     let name = KeyName::parse(name)?;
     let id = HEXLOWER.decode(id.as_bytes()).ok();
-    let id = id.and_then(|id| id.try_into().ok()).ok_or(KeyError::Format)?;
-    let bytes = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Format)?;
+    let id = id
+        .and_then(|id| id.try_into().ok())
+        .ok_or(KeyError::Format)?;
+    let bytes = BASE64
+        .decode(key.as_bytes())
+        .map_err(|_| KeyError::Format)?;
     Ok((name, KeyId(id), Zeroizing::new(bytes)))
 }
 

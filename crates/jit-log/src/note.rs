@@ -48,7 +48,9 @@ impl Note {
         check_characters(note)?;
         let (text, lines) = note.rsplit_once("\n\n").ok_or(NoteError::NoSignatures)?;
         let text = format!("{text}\n");
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine { line: 1 })?;
+        let lines = lines
+            .strip_suffix('\n')
+            .ok_or(NoteError::SignatureLine { line: 1 })?;
         let mut signatures = Vec::new();
         for (line, number) in lines.split('\n').zip(1..) {
             if signatures.len() == MAX_SIGNATURES {
