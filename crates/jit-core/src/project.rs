@@ -1,0 +1,232 @@
+//! Projections: what a store derives from one record, so that the record is found again and its work falls due.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Event, Kind},
+    ids::{CredentialId, ObligationId},
+    principal::{Principal, PrincipalId},
+    record::{Record, StreamId},
+    text::SystemName,
+    time::Timestamp,
+};
+
+/// By what a record can be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LookupFamily {
+    /// A request, by case id.
+    Request,
+    /// A decision, by record id.
+    Decision,
+    /// An approval, by record id.
+    Approval,
+    /// A grant.
+    Grant,
+    /// The cases whose authority derives from a grant.
+    Parent,
+    /// A credential, by id.
+    Credential,
+    /// A credential, by fingerprint.
+    Fingerprint,
+    /// A resource, by its exact name.
+    Resource,
+    /// Somebody involved: requester, recipient, owner, principal acted for, approver.
+    Subject,
+    /// Something in another system.
+    External,
+}
+
+impl LookupFamily {
+    /// The name under which the store keys its digests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Decision => "decision",
+            Self::Approval => "approval",
+            Self::Grant => "grant",
+            Self::Parent => "parent",
+            Self::Credential => "credential",
+            Self::Fingerprint => "fingerprint",
+            Self::Resource => "resource",
+            Self::Subject => "subject",
+            Self::External => "external",
+        }
+    }
+}
+
+/// One name under which a record is found. The store keeps its keyed digest only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lookup {
+    /// By what.
+    pub family: LookupFamily,
+    /// The name.
+    pub value: String,
+}
+
+impl Lookup {
+    /// A look-up of an id, a resource or a subject by its text.
+    pub fn new(family: LookupFamily, value: impl std::fmt::Display) -> Self {
+        Self { family, value: value.to_string() }
+    }
+
+    /// A look-up of something in another system.
+    #[must_use]
+    pub fn external(system: &SystemName, id: &impl std::fmt::Display) -> Self {
+        Self::new(LookupFamily::External, format_args!("{system}\n{id}"))
+    }
+}
+
+/// Work that a record schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "task", content = "of")]
+#[non_exhaustive]
+pub enum DueTask {
+    /// The request lapses.
+    Lapse,
+    /// The grant's window ends.
+    Expire,
+    /// A mint has no outcome, or an unknown one.
+    ResolveMint(CredentialId),
+    /// A credential expires by itself.
+    CredentialExpiry(CredentialId),
+    /// A revocation has no outcome, an unknown one, or is due again.
+    Revocation(CredentialId),
+    /// An obligation is overdue.
+    Obligation(ObligationId),
+}
+
+/// Names one piece of work: at most one of a kind is scheduled for a stream and subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DueId {
+    /// The stream it is about.
+    pub stream: StreamId,
+    /// What is to be done.
+    #[serde(flatten)]
+    pub task: DueTask,
+}
+
+/// Everything a store derives from one record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Projection {
+    /// The names under which it is found.
+    pub lookups: Vec<Lookup>,
+    /// The work it schedules; replaces what is scheduled under the same id.
+    pub due: Vec<(DueId, Timestamp)>,
+    /// The work it does or makes needless; removed before `due` is added.
+    pub done: Vec<DueId>,
+}
+
+/// What a store derives from a record: a function of this one record, so that it can be rebuilt from the log.
+/// A record whose payload is gone, or whose kind is unknown, gives nothing.
+#[must_use]
+pub fn project(record: &Record) -> Projection {
+    let mut p = Projection::default();
+    let Ok(event) = record.event() else { return p };
+    let header = record.header();
+    let due = |task| DueId { stream: header.stream, task };
+    let credential = header.refs.credential;
+    match &event {
+        Event::RequestSubmitted(e) => {
+            if let Some(request) = header.refs.request {
+                p.lookups.push(Lookup::new(LookupFamily::Request, request));
+            }
+            p.lookups.push(Lookup::new(LookupFamily::Resource, e.scope.resource()));
+            p.lookups.extend(subjects(&e.requester, &e.recipient));
+            p.lookups.extend(e.parent.iter().map(|parent| Lookup::new(LookupFamily::Parent, parent.grant)));
+            p.lookups.extend(e.external.iter().map(|r| Lookup::external(&r.system, &r.id)));
+            p.due.push((due(DueTask::Lapse), e.requested.end()));
+        }
+        Event::PolicyEvaluated(_) => p.lookups.push(Lookup::new(LookupFamily::Decision, header.id)),
+        Event::ApprovalRecorded(e) => {
+            p.lookups.push(Lookup::new(LookupFamily::Approval, header.id));
+            p.lookups.push(Lookup::new(LookupFamily::Subject, &e.approver));
+        }
+        Event::GrantApproved(e) => {
+            p.lookups.extend(header.refs.grant.map(|grant| Lookup::new(LookupFamily::Grant, grant)));
+            p.done.push(due(DueTask::Lapse));
+            p.due.push((due(DueTask::Expire), e.approved.end()));
+        }
+        Event::GrantExtended(e) => p.due.push((due(DueTask::Expire), e.approved.end())),
+        Event::GrantDenied(_) | Event::RequestWithdrawn(_) | Event::RequestLapsed(_) => {
+            p.done.push(due(DueTask::Lapse));
+        }
+        Event::ObligationOpened(e) => p.due.push((due(DueTask::Obligation(e.obligation)), e.due)),
+        Event::ObligationClosed(e) => p.done.push(due(DueTask::Obligation(e.obligation))),
+        Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
+        _ if is_end(&header.kind) => p.done.push(due(DueTask::Expire)),
+        _ => {
+            if let Some(credential) = credential {
+                project_credential(&mut p, &event, header.stream, credential);
+            }
+        }
+    }
+    p.lookups.sort();
+    p.lookups.dedup();
+    p
+}
+
+/// Whether the kind ends a grant.
+#[must_use]
+pub fn is_end(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::GrantExpired
+            | Kind::GrantRevoked
+            | Kind::GrantTerminated
+            | Kind::GrantSuperseded
+            | Kind::GrantEligibilityWithdrawn
+            | Kind::GrantExternallyModified
+    )
+}
+
+fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, credential: CredentialId) {
+    let due = |task| DueId { stream, task };
+    let mint = due(DueTask::ResolveMint(credential));
+    let expiry = due(DueTask::CredentialExpiry(credential));
+    let revocation = due(DueTask::Revocation(credential));
+    let expires_at = |d: &crate::credential::CredentialDescriptor| {
+        d.window.end().saturating_add(std::time::Duration::from_secs(d.capabilities.leeway_s.into()))
+    };
+    match event {
+        Event::CredentialIntended(e) => {
+            p.lookups.push(Lookup::new(LookupFamily::Credential, credential));
+            p.due.push((mint, e.resolve_at));
+        }
+        Event::CredentialIssued(e) => {
+            p.lookups.push(Lookup::new(LookupFamily::Fingerprint, e.descriptor.fingerprint));
+            p.done.push(mint);
+            p.due.push((expiry, expires_at(&e.descriptor)));
+        }
+        Event::CredentialFailed(_) => p.done.push(mint),
+        Event::CredentialUnknown(e) => p.due.push((mint, e.reconcile_at)),
+        Event::CredentialReconciled(e) => {
+            p.done.push(mint);
+            if let Some(descriptor) = &e.descriptor {
+                p.lookups.push(Lookup::new(LookupFamily::Fingerprint, descriptor.fingerprint));
+                p.due.push((expiry, expires_at(descriptor)));
+            }
+        }
+        Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => p.done.extend([expiry, revocation]),
+        Event::RevocationIntended(e) => p.due.push((revocation, e.resolve_at)),
+        Event::RevocationFailed(e) => p.due.push((revocation, e.retry_at)),
+        Event::RevocationUnknown(e) => p.due.push((revocation, e.reconcile_at)),
+        Event::RevocationReconciled(e) => match e.retry_at {
+            Some(at) if !e.dead => p.due.push((revocation, at)),
+            _ => p.done.extend([expiry, revocation]),
+        },
+        Event::RevocationIrrevocable(_) => p.done.push(revocation),
+        _ => {}
+    }
+}
+
+fn subjects(requester: &Principal, recipient: &PrincipalId) -> Vec<Lookup> {
+    let mut all: Vec<Lookup> =
+        requester.interested().iter().map(|id| Lookup::new(LookupFamily::Subject, id)).collect();
+    all.push(Lookup::new(LookupFamily::Subject, recipient));
+    if let Principal::Agent(agent) = requester {
+        all.push(Lookup::new(LookupFamily::Subject, PrincipalId::Identity(agent.owner().clone())));
+    }
+    all
+}
