@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn only_the_canonical_spelling_parses() {
-        let id = CaseId::v7(Timestamp::EPOCH, [7; 10]);
+        let id = CaseId::v7(Timestamp::EPOCH, [0xab; 10]);
         assert_eq!(id.to_string().parse::<CaseId>(), Ok(id));
         assert!(id.to_string().to_uppercase().parse::<CaseId>().is_err());
         assert!(id.to_string().replace('-', "").parse::<CaseId>().is_err());

@@ -4,6 +4,7 @@ pub mod canonical;
 
 mod agent;
 mod approval;
+mod case;
 mod credential;
 mod decision;
 mod digest;
@@ -29,6 +30,7 @@ mod window;
 
 pub use agent::*;
 pub use approval::*;
+pub use case::*;
 pub use credential::*;
 pub use decision::*;
 pub use digest::*;

@@ -144,3 +144,11 @@ texts! {
     /// Free text of several lines: a comment, a reason.
     Prose = "text", 16384, |c: char| !c.is_control() || c == '\n' || c == '\t';
 }
+
+impl Code {
+    /// A code written in this crate's own source.
+    pub(crate) fn literal(text: &'static str) -> Self {
+        debug_assert!(Self::new(text).is_ok(), "{text}");
+        Self(text.to_owned())
+    }
+}

@@ -1,0 +1,248 @@
+//! Folding records into a case.
+
+use crate::{
+    case::{
+        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseGrant, CaseObligation,
+        CaseRequest, MintState, Phase, RevocationState,
+    },
+    digest::LeafHash,
+    ending::Ending,
+    event::{Event, EventError, Kind},
+    ids::{CredentialId, RecordId},
+    record::{Record, StreamId},
+};
+
+/// A record does not continue the case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// It belongs to another stream or log.
+    #[error("record {record} is of stream {stream}, not of this case")]
+    OtherStream {
+        /// The record.
+        record: RecordId,
+        /// Its stream.
+        stream: StreamId,
+    },
+    /// It does not follow the last record (INV-13).
+    #[error("record {record} with number {n} does not follow the last record of the case")]
+    NotNext {
+        /// The record.
+        record: RecordId,
+        /// Its number.
+        n: u64,
+    },
+    /// The case is closed.
+    #[error("record {0} comes after the case was closed")]
+    AfterClose(RecordId),
+    /// What happened cannot be read.
+    #[error("record {record}: {source}")]
+    Event {
+        /// The record.
+        record: RecordId,
+        /// Why.
+        source: EventError,
+    },
+    /// It is about something that the case does not have.
+    #[error("record {0} is about something the case does not have")]
+    Subject(RecordId),
+}
+
+impl Case {
+    /// Folds the next record of the case into it. It must follow the last one by number and by leaf hash, so a case that
+    /// was folded is the case that its last leaf commits to.
+    ///
+    /// # Errors
+    /// [`ApplyError`] if the record does not continue the case; the case is unchanged then.
+    pub fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
+        let header = record.header();
+        let id = header.id;
+        if header.stream != self.stream() || header.log != self.log {
+            return Err(ApplyError::OtherStream {
+                record: id,
+                stream: header.stream,
+            });
+        }
+        let next = self.head.map_or(Some(0), |head| head.n.checked_add(1));
+        if next != Some(header.n) || header.prev != self.head.map(|head| head.leaf) {
+            return Err(ApplyError::NotNext {
+                record: id,
+                n: header.n,
+            });
+        }
+        if self.closed {
+            return Err(ApplyError::AfterClose(id));
+        }
+        let event = record
+            .event()
+            .map_err(|source| ApplyError::Event { record: id, source })?;
+        self.fold(record, &event).ok_or(ApplyError::Subject(id))?;
+        self.head = Some(record.head());
+        self.last = Some((header.at, header.clock.error_us));
+        self.retain.get_or_insert_with(|| header.retain.clone());
+        if let Some(command) = header.refs.command {
+            self.commands.entry(command).or_insert(event);
+        }
+        Ok(())
+    }
+
+    /// Folds all records of a case.
+    ///
+    /// # Errors
+    /// [`ApplyError`] at the first record that does not continue the case.
+    pub fn fold_all<'a>(
+        mut self,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<Self, ApplyError> {
+        for record in records {
+            self.apply(record)?;
+        }
+        Ok(self)
+    }
+
+    /// `None` if the event is about something that the case does not have.
+    fn fold(&mut self, record: &Record, event: &Event) -> Option<()> {
+        let header = record.header();
+        let leaf = record.leaf();
+        match event {
+            Event::RequestSubmitted(e) => {
+                self.request = Some(CaseRequest {
+                    leaf,
+                    submitted: e.clone(),
+                })
+            }
+            Event::RequestRefused(_) => self.refused = true,
+            Event::RequestWithdrawn(_) => self.unsuccessful = Some(Phase::Withdrawn),
+            Event::RequestLapsed(_) => self.unsuccessful = Some(Phase::Lapsed),
+            Event::GrantDenied(_) => self.unsuccessful = Some(Phase::Denied),
+            Event::PolicyEvaluated(e) => self.decisions.push(CaseDecision {
+                id: header.id,
+                leaf,
+                purpose: e.purpose,
+                decision: e.decision.clone(),
+            }),
+            Event::ApprovalRecorded(e) => {
+                self.approvals.push(CaseApproval {
+                    leaf,
+                    approval: e.clone(),
+                    counts: true,
+                });
+            }
+            Event::ApprovalWithdrawn(e) => {
+                self.approvals
+                    .iter_mut()
+                    .find(|a| a.leaf == e.approval)?
+                    .counts = false;
+            }
+            Event::ApprovalNarrowed(_) | Event::ApprovalVoided(_) => {
+                self.approvals.iter_mut().for_each(|a| a.counts = false);
+            }
+            Event::GrantApproved(e) => {
+                let id = header.refs.grant?;
+                self.grant = Some(CaseGrant {
+                    id,
+                    leaf,
+                    approved: e.clone(),
+                    activated: None,
+                    end: None,
+                });
+            }
+            Event::GrantExtended(e) => self.grant.as_mut()?.approved.approved = e.approved,
+            Event::GrantActivated(e) => self.grant.as_mut()?.activated = Some(e.actual_start),
+            Event::GrantExpired(e) => self.fold_end(record, &e.ending)?,
+            Event::GrantRevoked(e) => self.fold_end(record, &e.ending)?,
+            Event::GrantTerminated(e) => self.fold_end(record, &e.ending)?,
+            Event::GrantSuperseded(e) => self.fold_end(record, &e.ending)?,
+            Event::GrantEligibilityWithdrawn(e) => self.fold_end(record, &e.ending)?,
+            Event::GrantExternallyModified(e) => self.fold_end(record, &e.ending)?,
+            Event::ObligationOpened(e) => {
+                let open = CaseObligation {
+                    leaf,
+                    task: e.task.clone(),
+                    due: e.due,
+                    closed: false,
+                };
+                self.obligations.insert(e.obligation, open);
+            }
+            Event::ObligationClosed(e) => self.obligations.get_mut(&e.obligation)?.closed = true,
+            Event::CaseClosed(_) => self.closed = true,
+            Event::CredentialIntended(e) => {
+                let fresh = CaseCredential {
+                    intended_leaf: leaf,
+                    intended: e.clone(),
+                    decision: header.refs.decision,
+                    mint: MintState::Pending,
+                    descriptor: None,
+                    expired: false,
+                    revocation: RevocationState::None,
+                    attempts: 0,
+                    latest: leaf,
+                    revocation_leaf: None,
+                };
+                self.credentials.insert(header.refs.credential?, fresh);
+            }
+            other => {
+                if let Some(id) = header.refs.credential {
+                    self.fold_credential(id, other, leaf)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn fold_end(&mut self, record: &Record, ending: &Ending) -> Option<()> {
+        let kind: Kind = record.header().kind.clone();
+        let end = CaseEnd {
+            kind,
+            leaf: record.leaf(),
+            ending: ending.clone(),
+            at: record.header().at,
+        };
+        self.grant.as_mut()?.end = Some(end);
+        Some(())
+    }
+
+    fn fold_credential(&mut self, id: CredentialId, event: &Event, leaf: LeafHash) -> Option<()> {
+        let credential = self.credentials.get_mut(&id)?;
+        match event {
+            Event::CredentialPrepared(e) => {
+                credential.mint = MintState::Prepared;
+                credential.descriptor = Some(e.descriptor.clone());
+            }
+            Event::CredentialIssued(e) => {
+                credential.mint = MintState::Issued;
+                credential.descriptor = Some(e.descriptor.clone());
+            }
+            Event::CredentialFailed(_) => credential.mint = MintState::Failed,
+            Event::CredentialUnknown(_) => credential.mint = MintState::Unknown,
+            Event::CredentialReconciled(e) => {
+                credential.mint = if e.exists {
+                    MintState::FoundExisting
+                } else {
+                    MintState::NeverExisted
+                };
+                credential.descriptor.clone_from(&e.descriptor);
+            }
+            Event::CredentialExpired(_) => credential.expired = true,
+            Event::RevocationIntended(e) => {
+                credential.revocation = RevocationState::Pending;
+                credential.attempts = e.attempt;
+                credential.revocation_leaf = Some(leaf);
+            }
+            Event::RevocationConfirmed(_) => credential.revocation = RevocationState::Confirmed,
+            Event::RevocationFailed(_) => credential.revocation = RevocationState::Failed,
+            Event::RevocationUnknown(_) => credential.revocation = RevocationState::Unknown,
+            Event::RevocationIrrevocable(_) => credential.revocation = RevocationState::Irrevocable,
+            Event::RevocationReconciled(e) => {
+                credential.revocation = if e.dead {
+                    RevocationState::Confirmed
+                } else {
+                    RevocationState::Failed
+                };
+            }
+            _ => return Some(()),
+        }
+        credential.latest = leaf;
+        Some(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Ending a grant: by time, by its holder, by somebody else, by its parent; and closing obligations.
+
+use crate::{
+    case::{
+        Case, Phase, code,
+        command::{Context, Decided, EndBy},
+        refusal::Refusal,
+    },
+    ending::Ending,
+    event::{Event, GrantExpired, GrantRevoked, GrantTerminated, ObligationClosed},
+    ids::ObligationId,
+    principal::{Principal, PrincipalId},
+    text::{Code, Prose},
+};
+
+impl Case {
+    pub(super) fn expire(&self, context: &Context) -> Decided {
+        let Some(grant) = self.grant.as_ref().filter(|g| g.end.is_none()) else {
+            return Decided::refused(Refusal::Phase(self.phase()));
+        };
+        let end = grant.approved.approved.end();
+        if context.now < end {
+            return Decided::refused(Refusal::NotDue(end));
+        }
+        match self.ending(None, code("window_ended"), context) {
+            Ok(ending) => Decided::done([GrantExpired { ending }.into()]),
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+
+    pub(super) fn end(
+        &self,
+        by: &EndBy,
+        cause: &Code,
+        reason: Option<&Prose>,
+        context: &Context,
+    ) -> Decided {
+        match self.try_end(by, cause, reason, context) {
+            Ok(event) => Decided::done([event]),
+            Err(refusal) => match by {
+                EndBy::Holder(id) => self.refused_act(id.clone(), "terminate", refusal),
+                EndBy::Other(id) => self.refused_act(id.clone(), "revoke", refusal),
+                EndBy::Parent(_) => Decided::refused(refusal),
+            },
+        }
+    }
+
+    fn try_end(
+        &self,
+        by: &EndBy,
+        cause: &Code,
+        reason: Option<&Prose>,
+        context: &Context,
+    ) -> Result<Event, Refusal> {
+        let reason = reason.cloned();
+        match by {
+            EndBy::Holder(id) => {
+                let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
+                let own = self.interested().contains(id);
+                if own {
+                    Ok(GrantTerminated { ending, reason }.into())
+                } else {
+                    Err(Refusal::NotOwn(id.clone()))
+                }
+            }
+            EndBy::Other(id) => {
+                let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
+                Ok(GrantRevoked { ending, reason }.into())
+            }
+            EndBy::Parent(_) => {
+                let ending = self.ending(None, cause.clone(), context)?;
+                Ok(GrantRevoked { ending, reason }.into())
+            }
+        }
+    }
+
+    /// The circumstances of an end now.
+    pub(super) fn ending(
+        &self,
+        actor: Option<PrincipalId>,
+        cause: Code,
+        context: &Context,
+    ) -> Result<Ending, Refusal> {
+        let grant = self
+            .grant
+            .as_ref()
+            .filter(|g| g.end.is_none())
+            .ok_or_else(|| Refusal::Phase(self.phase()))?;
+        let planned_end = grant.approved.approved.end();
+        let others = context
+            .still_justified_by
+            .iter()
+            .copied()
+            .filter(|id| *id != grant.id)
+            .collect();
+        Ok(Ending {
+            planned_end,
+            requested_end: context.now.min(planned_end),
+            actor,
+            cause,
+            residual: self.residual_access(),
+            still_justified_by: others,
+        })
+    }
+
+    pub(super) fn close_obligation(
+        &self,
+        obligation: ObligationId,
+        by: &Principal,
+        finding: &Code,
+        text: Option<&Prose>,
+    ) -> Decided {
+        let id = by.id();
+        match self.may_close_obligation(obligation, by, text) {
+            Ok(()) => Decided::done([ObligationClosed {
+                obligation,
+                by: id,
+                finding: finding.clone(),
+                text: text.cloned(),
+            }
+            .into()]),
+            Err(refusal) => self.refused_act(id, "close_obligation", refusal),
+        }
+    }
+
+    fn may_close_obligation(
+        &self,
+        obligation: ObligationId,
+        by: &Principal,
+        text: Option<&Prose>,
+    ) -> Result<(), Refusal> {
+        let open = self.obligations.get(&obligation).filter(|o| !o.closed);
+        let Some(open) = open else {
+            return Err(Refusal::Obligation(obligation));
+        };
+        let interested = self.interested().contains(&by.id());
+        if open.task == code("justification") {
+            // The justification is the requester's to give, and it cannot be empty.
+            return match (interested, text) {
+                (false, _) => Err(Refusal::NotOwn(by.id())),
+                (true, None) => Err(Refusal::TextMissing(obligation)),
+                (true, Some(_)) => Ok(()),
+            };
+        }
+        if interested {
+            return Err(Refusal::Interested(by.id()));
+        }
+        match (by, self.phase()) {
+            (
+                Principal::Human { .. },
+                Phase::Ended | Phase::Denied | Phase::Withdrawn | Phase::Lapsed,
+            ) => Ok(()),
+            (Principal::Human { .. }, phase) => Err(Refusal::Phase(phase)),
+            _ => Err(Refusal::NotAPerson),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The ledger of one subject, resource and action set: which grants justify it now (INV-21).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    case::{Case, CaseGrant},
+    digest::LeafHash,
+    event::{EntitlementChanged, Event, EventError},
+    ids::{EntitlementId, GrantId},
+    record::{Expected, Record, RecordError, Recorder, Refs, StreamHead, StreamId},
+    source::ClockReading,
+    text::RetentionClass,
+    time::Timestamp,
+};
+
+/// A record does not continue the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntitlementError {
+    /// It belongs to another stream or does not follow the last record.
+    #[error("record number {0} does not continue the ledger")]
+    NotNext(u64),
+    /// It is not an entitlement change, or cannot be read.
+    #[error("ledger record cannot be read: {0}")]
+    Event(#[from] EventError),
+    /// It names no grant.
+    #[error("ledger record names no grant")]
+    NoGrant,
+    /// A record could not be made.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// One ledger, folded from its records.
+#[derive(Debug, Clone)]
+pub struct Entitlement {
+    id: EntitlementId,
+    head: Option<StreamHead>,
+    live: BTreeMap<GrantId, Timestamp>,
+}
+
+impl Entitlement {
+    /// A ledger of which nothing is recorded yet.
+    #[must_use]
+    pub fn new(id: EntitlementId) -> Self {
+        Self {
+            id,
+            head: None,
+            live: BTreeMap::new(),
+        }
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        StreamId::Entitlement(self.id)
+    }
+
+    /// What an append must find.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected::from_head(self.head)
+    }
+
+    /// The grants that justify the entitlement at a moment: entered, not ended, and not past their planned end.
+    pub fn live_at(&self, at: Timestamp) -> impl Iterator<Item = GrantId> {
+        self.live
+            .iter()
+            .filter(move |(_, until)| at < **until)
+            .map(|(grant, _)| *grant)
+    }
+
+    /// Folds the next record of the ledger into it.
+    ///
+    /// # Errors
+    /// [`EntitlementError`] if the record does not continue the ledger.
+    pub fn apply(&mut self, record: &Record) -> Result<(), EntitlementError> {
+        let header = record.header();
+        let next = self.head.map_or(Some(0), |head| head.n.checked_add(1));
+        if header.stream != self.stream()
+            || next != Some(header.n)
+            || header.prev != self.head.map(|head| head.leaf)
+        {
+            return Err(EntitlementError::NotNext(header.n));
+        }
+        if let Event::EntitlementChanged(change) = record.event()? {
+            let grant = header.refs.grant.ok_or(EntitlementError::NoGrant)?;
+            if change.held {
+                self.live.insert(grant, change.until);
+            } else {
+                self.live.remove(&grant);
+            }
+        }
+        self.head = Some(record.head());
+        Ok(())
+    }
+
+    /// Makes the record of a grant's activation or end and applies it.
+    ///
+    /// # Errors
+    /// [`EntitlementError`] if the record cannot be made; the ledger is unchanged then.
+    pub fn change(
+        &mut self,
+        held: bool,
+        case: &Case,
+        grant: &CaseGrant,
+        cause: LeafHash,
+        retain: RetentionClass,
+        recorder: &Recorder,
+        read: &ClockReading,
+    ) -> Result<Record, EntitlementError> {
+        let mut live: Vec<GrantId> = self.live_at(read.at).filter(|id| *id != grant.id).collect();
+        if held {
+            live.push(grant.id);
+            live.sort();
+        }
+        let until = grant.approved.approved.end();
+        let event = EntitlementChanged {
+            held,
+            case: case.id(),
+            until,
+            live,
+        }
+        .into();
+        let refs = Refs {
+            request: Some(case.id()),
+            grant: Some(grant.id),
+            cause: Some(cause),
+            ..Refs::default()
+        };
+        let record = recorder
+            .draft(self.stream(), event, refs, retain, read.clone())?
+            .seal(self.head, None)?;
+        self.apply(&record)?;
+        Ok(record)
+    }
+}

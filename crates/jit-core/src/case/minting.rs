@@ -1,0 +1,291 @@
+//! From an approved grant to a credential that exists, or provably does not.
+
+use std::time::Duration;
+
+use crate::{
+    case::{
+        Case, CaseCredential, CaseGrant, MintState, Phase, code,
+        command::{Context, Decided, Intend, ParentState, Step},
+        refusal::Refusal,
+    },
+    credential::{CredentialDescriptor, IssuerCapabilities},
+    decision::EvaluationPurpose,
+    event::{
+        ApprovalVoided, CredentialExpired, CredentialFailed, CredentialIntended, CredentialIssued,
+        CredentialPrepared, CredentialReconciled, CredentialUnknown, Event, GrantActivated,
+        GrantEligibilityWithdrawn, PolicyEvaluated,
+    },
+    ids::CredentialId,
+    text::Code,
+    time::Timestamp,
+    window::Window,
+};
+
+impl Case {
+    /// The window a credential minted now may have at most: what is left of the approved one, its start set back by no
+    /// more than `backdate` and never before the approved start, its end never moved, capped by what the issuer can do.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there is no live grant, its window is not open, or what is left is shorter than the issuer can mint.
+    pub fn issuable_window(
+        &self,
+        now: Timestamp,
+        backdate: Duration,
+        capabilities: &IssuerCapabilities,
+    ) -> Result<Window, Refusal> {
+        let grant = self.live_grant()?;
+        let closed = Refusal::WindowNotOpen { now };
+        if !grant.approved.approved.contains(now) {
+            return Err(closed);
+        }
+        let longest = Duration::from_secs(capabilities.max_ttl_s.into()).saturating_add(backdate);
+        let window = grant
+            .approved
+            .approved
+            .remainder(now.saturating_sub(backdate))
+            .and_then(|w| w.shortened_to(longest))
+            .ok_or(closed.clone())?;
+        if window.end().since(now) < Duration::from_secs(capabilities.min_ttl_s.into()) {
+            return Err(closed);
+        }
+        Ok(window)
+    }
+
+    fn live_grant(&self) -> Result<&CaseGrant, Refusal> {
+        match (&self.grant, self.phase()) {
+            (Some(grant), Phase::Approved | Phase::Activated) => Ok(grant),
+            (_, phase) => Err(Refusal::Phase(phase)),
+        }
+    }
+
+    /// Whether a mint may be intended now, before the policy is asked again.
+    ///
+    /// # Errors
+    /// [`Refusal`] naming what stands against it; [`Refusal::SecretNotRetained`] if a credential is issued already.
+    pub fn may_mint(&self, now: Timestamp) -> Result<(), Refusal> {
+        let grant = self.live_grant()?;
+        for (id, credential) in &self.credentials {
+            if credential.is_unresolved() {
+                return Err(Refusal::Unresolved(*id));
+            }
+            if let (true, Some(descriptor)) = (credential.may_live(), &credential.descriptor) {
+                return Err(Refusal::SecretNotRetained(Box::new(descriptor.clone())));
+            }
+        }
+        if grant.approved.approved.contains(now) {
+            Ok(())
+        } else {
+            Err(Refusal::WindowNotOpen { now })
+        }
+    }
+
+    pub(super) fn intend(&self, intend: &Intend, context: &Context) -> Decided {
+        match self.try_intend(intend, context) {
+            Ok(decided) => decided,
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+
+    fn try_intend(&self, intend: &Intend, context: &Context) -> Result<Decided, Refusal> {
+        self.may_mint(context.now)?;
+        let grant = self.live_grant()?;
+        let (Some(request), Some(first)) = (&self.request, self.first_decision()) else {
+            return Err(Refusal::Phase(self.phase()));
+        };
+        if self.credentials.contains_key(&intend.credential) {
+            return Err(Refusal::Credential(intend.credential));
+        }
+        match (intend.parent, &request.submitted.parent) {
+            (ParentState::None, None) | (ParentState::Active, Some(_)) => {}
+            _ => return Err(Refusal::ParentGone),
+        }
+        let allowed = self.issuable_window(context.now, intend.backdate, &intend.capabilities)?;
+        if !intend.issued.is_within(&allowed) {
+            return Err(Refusal::BeyondApproved);
+        }
+        let decision = &intend.evaluated.decision;
+        let record = PolicyEvaluated {
+            purpose: EvaluationPurpose::Issuance,
+            decision: decision.clone(),
+            input: Some(intend.evaluated.input.clone()),
+        };
+        let stricter = !decision
+            .obligations
+            .no_stricter_than(&first.decision.obligations);
+        if !decision.permits() || stricter {
+            let cause = code(if stricter {
+                "stricter_obligations"
+            } else {
+                "no_longer_permitted"
+            });
+            let ending = self.ending(None, cause.clone(), context)?;
+            return Ok(Decided::done([
+                record.into(),
+                ApprovalVoided { cause }.into(),
+                GrantEligibilityWithdrawn { ending }.into(),
+            ])
+            .but(Refusal::NoLongerPermitted));
+        }
+        let intent = CredentialIntended {
+            issuer: intend.issuer.clone(),
+            capabilities: intend.capabilities.clone(),
+            subject: grant.approved.recipient.clone(),
+            scope: grant.approved.scope.clone(),
+            issued: intend.issued,
+            backdate_s: u32::try_from(intend.backdate.as_secs()).unwrap_or(u32::MAX),
+            resolve_at: intend.resolve_at,
+        };
+        let mut decided = Decided::done([record.into()]);
+        decided.steps.push(Step {
+            event: intent.into(),
+            about: Some(intend.credential),
+        });
+        Ok(decided)
+    }
+
+    fn in_state(
+        &self,
+        credential: CredentialId,
+        states: &[MintState],
+    ) -> Result<&CaseCredential, Refusal> {
+        self.credentials
+            .get(&credential)
+            .filter(|c| states.contains(&c.mint))
+            .ok_or(Refusal::Credential(credential))
+    }
+
+    pub(super) fn prepared(
+        &self,
+        credential: CredentialId,
+        descriptor: &CredentialDescriptor,
+    ) -> Decided {
+        match self.in_state(credential, &[MintState::Pending]) {
+            Ok(c) if as_intended(c, credential, descriptor) => Decided::about(
+                credential,
+                [CredentialPrepared {
+                    descriptor: descriptor.clone(),
+                }
+                .into()],
+            ),
+            Ok(_) => Decided::refused(Refusal::NotAsIntended(credential)),
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+
+    /// A credential that is not what was intended is recorded as issued all the same: it exists, and must be revoked.
+    pub(super) fn issued(
+        &self,
+        credential: CredentialId,
+        descriptor: &CredentialDescriptor,
+        context: &Context,
+    ) -> Decided {
+        let intended = match self.in_state(credential, &[MintState::Pending, MintState::Prepared]) {
+            Ok(intended) => intended,
+            Err(refusal) => return Decided::refused(refusal),
+        };
+        let issued = CredentialIssued {
+            descriptor: descriptor.clone(),
+        }
+        .into();
+        if !as_intended(intended, credential, descriptor) {
+            // The record must not claim more than was approved, so a mint that went astray is a failed one.
+            let failed = CredentialFailed {
+                cause: code("not_as_intended"),
+            };
+            return Decided::about(credential, [failed.into()])
+                .but(Refusal::NotAsIntended(credential));
+        }
+        let Ok(grant) = self.live_grant() else {
+            return Decided::about(credential, [issued]).but(Refusal::EndedMeanwhile(credential));
+        };
+        if !grant.approved.approved.contains(context.now) {
+            return Decided::about(credential, [issued]).but(Refusal::EndedMeanwhile(credential));
+        }
+        let mut events: Vec<Event> = vec![issued];
+        if grant.activated.is_none() {
+            events.push(
+                GrantActivated {
+                    actual_start: context.now.max(descriptor.window.start()),
+                }
+                .into(),
+            );
+        }
+        Decided::about(credential, events)
+    }
+
+    pub(super) fn mint_failed(&self, credential: CredentialId, cause: &Code) -> Decided {
+        match self.in_state(credential, &[MintState::Pending, MintState::Prepared]) {
+            Ok(_) => Decided::about(
+                credential,
+                [CredentialFailed {
+                    cause: cause.clone(),
+                }
+                .into()],
+            ),
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+
+    pub(super) fn mint_unknown(
+        &self,
+        credential: CredentialId,
+        cause: &Code,
+        reconcile_at: Timestamp,
+    ) -> Decided {
+        match self.in_state(credential, &[MintState::Pending, MintState::Prepared]) {
+            Ok(_) => Decided::about(
+                credential,
+                [CredentialUnknown {
+                    cause: cause.clone(),
+                    reconcile_at,
+                }
+                .into()],
+            ),
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+
+    pub(super) fn mint_reconciled(
+        &self,
+        credential: CredentialId,
+        existing: Option<&CredentialDescriptor>,
+        finding: &Code,
+    ) -> Decided {
+        if let Err(refusal) = self.in_state(credential, &[MintState::Unknown]) {
+            return Decided::refused(refusal);
+        }
+        let record = CredentialReconciled {
+            exists: existing.is_some(),
+            finding: finding.clone(),
+            descriptor: existing.cloned(),
+        };
+        Decided::about(credential, [record.into()])
+    }
+
+    pub(super) fn credential_expired(
+        &self,
+        credential: CredentialId,
+        context: &Context,
+    ) -> Decided {
+        match self.in_state(credential, &[MintState::Issued, MintState::FoundExisting]) {
+            Ok(c) if c.may_live() => match c.dies_at() {
+                Some(expired_at) if expired_at <= context.now => {
+                    Decided::about(credential, [CredentialExpired { expired_at }.into()])
+                }
+                Some(at) => Decided::refused(Refusal::NotDue(at)),
+                None => Decided::refused(Refusal::Credential(credential)),
+            },
+            Ok(_) => Decided::refused(Refusal::Credential(credential)),
+            Err(refusal) => Decided::refused(refusal),
+        }
+    }
+}
+
+/// Whether what exists is what was intended: same id, issuer and subject, and no longer life (R36, R39).
+fn as_intended(c: &CaseCredential, id: CredentialId, descriptor: &CredentialDescriptor) -> bool {
+    descriptor.id == id
+        && descriptor.issuer == c.intended.issuer
+        && descriptor.subject == c.intended.subject
+        && descriptor.capabilities == c.intended.capabilities
+        && descriptor.window.is_within(&c.intended.issued)
+}

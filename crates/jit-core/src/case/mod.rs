@@ -1,0 +1,537 @@
+//! The case: one access request from submission to close, as a pure state machine.
+//!
+//! [`Case::decide`] turns a command into events or a typed refusal, and reads nothing but its arguments. [`Case::record`]
+//! makes the records, and [`Case::apply`] folds records into the next state. The same fold serves the broker, a restart, and
+//! an auditor.
+
+mod apply;
+mod approving;
+mod command;
+mod ending;
+mod entitlement;
+mod minting;
+mod recording;
+mod refusal;
+mod requesting;
+mod revoking;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use apply::ApplyError;
+pub use command::{
+    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Intend, ParentState,
+    RevocationOutcome, Step,
+};
+pub use entitlement::{Entitlement, EntitlementError};
+pub use recording::{RecordCaseError, StepOrigin};
+pub use refusal::Refusal;
+
+use crate::{
+    approval::ApprovalContent,
+    credential::CredentialDescriptor,
+    decision::{Decision, EvaluationPurpose},
+    digest::{LeafHash, derive},
+    ending::{Ending, ResidualAccess, ResidualCredential},
+    event::{ApprovalRecorded, CredentialIntended, Event, GrantApproved, Kind, RequestSubmitted},
+    ids::{CaseId, CommandId, CredentialId, GrantId, ObligationId, RecordId},
+    origin::LogOrigin,
+    principal::{Principal, PrincipalId},
+    record::{Expected, FormatVersion, StreamHead, StreamId},
+    text::{Code, RetentionClass},
+    time::Timestamp,
+    window::Window,
+};
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Nothing is recorded yet.
+    New,
+    /// The request could not be accepted.
+    Refused,
+    /// Submitted, not yet evaluated.
+    Submitted,
+    /// Permitted, if people approve.
+    AwaitingApprovals,
+    /// Denied by policy or by a person.
+    Denied,
+    /// Taken back by the requester.
+    Withdrawn,
+    /// Nobody decided in time.
+    Lapsed,
+    /// Approved; no credential has been released.
+    Approved,
+    /// A credential has been issued.
+    Activated,
+    /// The grant has ended.
+    Ended,
+}
+
+/// The request as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseRequest {
+    /// Its leaf.
+    pub leaf: LeafHash,
+    /// What was submitted.
+    pub submitted: RequestSubmitted,
+}
+
+/// A decision as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseDecision {
+    /// Its id.
+    pub id: RecordId,
+    /// Its leaf.
+    pub leaf: LeafHash,
+    /// Why the policy was asked.
+    pub purpose: EvaluationPurpose,
+    /// What it decided.
+    pub decision: Decision,
+}
+
+/// An approval as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseApproval {
+    /// Its leaf.
+    pub leaf: LeafHash,
+    /// What was approved, by whom.
+    pub approval: ApprovalRecorded,
+    /// Whether it still counts.
+    pub counts: bool,
+}
+
+/// The grant as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseGrant {
+    /// Its id.
+    pub id: GrantId,
+    /// The leaf of its approval.
+    pub leaf: LeafHash,
+    /// What was approved.
+    pub approved: GrantApproved,
+    /// Since when it was active.
+    pub activated: Option<Timestamp>,
+    /// How it ended.
+    pub end: Option<CaseEnd>,
+}
+
+/// The end of the grant as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseEnd {
+    /// Which kind of end.
+    pub kind: Kind,
+    /// The leaf of the end.
+    pub leaf: LeafHash,
+    /// Its circumstances.
+    pub ending: Ending,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// What is known of a mint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MintState {
+    /// Intended; no outcome yet.
+    Pending,
+    /// Prepared at the target; no outcome yet.
+    Prepared,
+    /// The credential exists.
+    Issued,
+    /// There is no credential.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+    /// Found out: the credential never came to be.
+    NeverExisted,
+    /// Found out: the credential exists, and was never released.
+    FoundExisting,
+}
+
+/// What is known of taking a credential back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevocationState {
+    /// Nobody has tried.
+    None,
+    /// Intended; no outcome yet.
+    Pending,
+    /// Failed; due again.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+    /// It cannot be taken back.
+    Irrevocable,
+    /// It is dead, and this was seen.
+    Confirmed,
+}
+
+/// A credential as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseCredential {
+    /// The leaf of its intent; the credential carries it as its evidence digest.
+    pub intended_leaf: LeafHash,
+    /// What was intended.
+    pub intended: CredentialIntended,
+    /// The leaf of the decision at issuance.
+    pub decision: Option<LeafHash>,
+    /// What became of it.
+    pub mint: MintState,
+    /// What exists, once it does.
+    pub descriptor: Option<CredentialDescriptor>,
+    /// Whether it expired by itself.
+    pub expired: bool,
+    /// Whether and how it was taken back.
+    pub revocation: RevocationState,
+    /// How often that was tried.
+    pub attempts: u32,
+    /// The leaf of the latest record about it.
+    pub latest: LeafHash,
+    /// The leaf of the latest revocation intent.
+    pub revocation_leaf: Option<LeafHash>,
+}
+
+impl CaseCredential {
+    /// Whether the credential may still work: it exists or may exist, and its death is neither seen nor due.
+    #[must_use]
+    pub fn may_live(&self) -> bool {
+        let exists = matches!(
+            self.mint,
+            MintState::Issued | MintState::FoundExisting | MintState::Unknown
+        );
+        exists && !self.expired && self.revocation != RevocationState::Confirmed
+    }
+
+    /// Whether its mint still lacks an outcome.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        matches!(
+            self.mint,
+            MintState::Pending | MintState::Prepared | MintState::Unknown
+        )
+    }
+
+    /// Until when the credential works at its target, verifiers' leeway included; `None` if it has no end of its own.
+    #[must_use]
+    pub fn dies_at(&self) -> Option<Timestamp> {
+        let (window, capabilities) = match &self.descriptor {
+            Some(d) => (d.window, &d.capabilities),
+            None => (self.intended.issued, &self.intended.capabilities),
+        };
+        capabilities.native_expiry.then(|| {
+            window
+                .end()
+                .saturating_add(Duration::from_secs(capabilities.leeway_s.into()))
+        })
+    }
+}
+
+/// An obligation as recorded.
+#[derive(Debug, Clone)]
+pub struct CaseObligation {
+    /// The leaf that opened it.
+    pub leaf: LeafHash,
+    /// What must be done.
+    pub task: Code,
+    /// Until when.
+    pub due: Timestamp,
+    /// Whether it was done.
+    pub closed: bool,
+}
+
+/// One case, folded from its records.
+#[derive(Debug, Clone)]
+pub struct Case {
+    id: CaseId,
+    log: LogOrigin,
+    head: Option<StreamHead>,
+    last: Option<(Timestamp, u32)>,
+    retain: Option<RetentionClass>,
+    refused: bool,
+    closed: bool,
+    request: Option<CaseRequest>,
+    decisions: Vec<CaseDecision>,
+    approvals: Vec<CaseApproval>,
+    unsuccessful: Option<Phase>,
+    grant: Option<CaseGrant>,
+    credentials: BTreeMap<CredentialId, CaseCredential>,
+    obligations: BTreeMap<ObligationId, CaseObligation>,
+    commands: BTreeMap<CommandId, Event>,
+}
+
+impl Case {
+    /// A case of which nothing is recorded yet.
+    #[must_use]
+    pub fn new(log: LogOrigin, id: CaseId) -> Self {
+        Self {
+            id,
+            log,
+            head: None,
+            last: None,
+            retain: None,
+            refused: false,
+            closed: false,
+            request: None,
+            decisions: Vec::new(),
+            approvals: Vec::new(),
+            unsuccessful: None,
+            grant: None,
+            credentials: BTreeMap::new(),
+            obligations: BTreeMap::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+
+    /// The case's id, which is the request's.
+    #[must_use]
+    pub fn id(&self) -> CaseId {
+        self.id
+    }
+
+    /// The log it lives in.
+    #[must_use]
+    pub fn log(&self) -> &LogOrigin {
+        &self.log
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        StreamId::Case(self.id)
+    }
+
+    /// Its last record.
+    #[must_use]
+    pub fn head(&self) -> Option<StreamHead> {
+        self.head
+    }
+
+    /// What an append must find.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected::from_head(self.head)
+    }
+
+    /// Whether `case.closed` is recorded.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> Option<&CaseRequest> {
+        self.request.as_ref()
+    }
+
+    /// The decisions, in order.
+    #[must_use]
+    pub fn decisions(&self) -> &[CaseDecision] {
+        &self.decisions
+    }
+
+    /// The approvals, in order.
+    #[must_use]
+    pub fn approvals(&self) -> &[CaseApproval] {
+        &self.approvals
+    }
+
+    /// The grant.
+    #[must_use]
+    pub fn grant(&self) -> Option<&CaseGrant> {
+        self.grant.as_ref()
+    }
+
+    /// The credentials.
+    #[must_use]
+    pub fn credentials(&self) -> &BTreeMap<CredentialId, CaseCredential> {
+        &self.credentials
+    }
+
+    /// The obligations.
+    #[must_use]
+    pub fn obligations(&self) -> &BTreeMap<ObligationId, CaseObligation> {
+        &self.obligations
+    }
+
+    /// What a command first caused, to answer it again under its idempotency key.
+    #[must_use]
+    pub fn caused_by(&self, command: CommandId) -> Option<&Event> {
+        self.commands.get(&command)
+    }
+
+    /// Where the request stands, by its records alone.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        if self.refused {
+            return Phase::Refused;
+        }
+        if let Some(phase) = self.unsuccessful {
+            return phase;
+        }
+        match (&self.grant, &self.request) {
+            (Some(grant), _) if grant.end.is_some() => Phase::Ended,
+            (Some(grant), _) if grant.activated.is_some() => Phase::Activated,
+            (Some(_), _) => Phase::Approved,
+            (None, Some(_)) if self.first_decision().is_some() => Phase::AwaitingApprovals,
+            (None, Some(_)) => Phase::Submitted,
+            (None, None) => Phase::New,
+        }
+    }
+
+    /// Whether access is active at a moment: recorded as such, not ended, and inside the approved window. The window
+    /// alone ends it, whether or not any process is alive.
+    #[must_use]
+    pub fn is_active(&self, at: Timestamp) -> bool {
+        self.grant.as_ref().is_some_and(|grant| {
+            grant.activated.is_some_and(|since| since <= at)
+                && grant.end.as_ref().is_none_or(|end| at < end.at)
+                && grant.approved.approved.contains(at)
+        })
+    }
+
+    /// The decision on the request, which approvals are bound to.
+    #[must_use]
+    pub fn first_decision(&self) -> Option<&CaseDecision> {
+        self.decisions
+            .iter()
+            .find(|d| d.purpose == EvaluationPurpose::Request)
+    }
+
+    /// The approvals that count now.
+    pub fn counting_approvals(&self) -> impl Iterator<Item = &CaseApproval> {
+        self.approvals.iter().filter(|a| a.counts)
+    }
+
+    /// What an approver must be shown: the request, the decision, the policy, the window and the conditions, by digest.
+    /// `None` unless approvals are awaited.
+    #[must_use]
+    pub fn approval_content(&self, approver: &Principal) -> Option<ApprovalContent> {
+        if self.phase() != Phase::AwaitingApprovals {
+            return None;
+        }
+        let request = self.request.as_ref()?;
+        let first = self.first_decision()?;
+        Some(ApprovalContent {
+            v: FormatVersion::V1,
+            log: self.log.clone(),
+            request: request.leaf,
+            decision: first.leaf,
+            policy: first.decision.policy,
+            window: request.submitted.requested,
+            conditions: first.decision.obligations.conditions().to_vec(),
+            approver: approver.id(),
+        })
+    }
+
+    /// Everyone who may not approve or review: requester, recipient, principals acted for, and whoever stands above (INV-07).
+    #[must_use]
+    pub fn interested(&self) -> Vec<PrincipalId> {
+        let Some(request) = &self.request else {
+            return Vec::new();
+        };
+        let mut all = request.submitted.requester.interested();
+        all.push(request.submitted.recipient.clone());
+        all
+    }
+
+    /// What is due by itself at a moment, most pressing first.
+    #[must_use]
+    pub fn due_command(&self, now: Timestamp) -> Option<Command> {
+        if self.closed {
+            return None;
+        }
+        if matches!(self.phase(), Phase::Submitted | Phase::AwaitingApprovals)
+            && self
+                .request
+                .as_ref()
+                .is_some_and(|r| r.submitted.requested.end() <= now)
+        {
+            return Some(Command::Lapse);
+        }
+        if let Some(grant) = &self.grant
+            && grant.end.is_none()
+            && grant.approved.approved.end() <= now
+        {
+            return Some(Command::Expire);
+        }
+        for (id, credential) in &self.credentials {
+            let known = matches!(
+                credential.mint,
+                MintState::Issued | MintState::FoundExisting
+            );
+            if known && credential.may_live() && credential.dies_at().is_some_and(|at| at <= now) {
+                return Some(Command::CredentialExpired { credential: *id });
+            }
+        }
+        self.is_settled().then_some(Command::Close)
+    }
+
+    /// Whether nothing can follow: the request is over, no credential may live, every obligation is closed.
+    fn is_settled(&self) -> bool {
+        let over = matches!(
+            self.phase(),
+            Phase::Refused | Phase::Denied | Phase::Withdrawn | Phase::Lapsed | Phase::Ended
+        );
+        over && !self
+            .credentials
+            .values()
+            .any(|c| c.may_live() || c.is_unresolved() || c.revocation == RevocationState::Pending)
+            && self.obligations.values().all(|o| o.closed)
+    }
+
+    /// What may outlive an end at this moment.
+    fn residual_access(&self) -> ResidualAccess {
+        let living = self.credentials.iter().filter(|(_, c)| c.may_live());
+        let sessions = living
+            .clone()
+            .any(|(_, c)| !c.intended.capabilities.cuts_sessions);
+        let credentials = living
+            .map(|(id, c)| {
+                let why = match (&c.mint, c.intended.capabilities.can_revoke) {
+                    (MintState::Unknown, _) => code("outcome_unknown"),
+                    (_, true) => code("revocation_follows"),
+                    (_, false) => code("cannot_recall"),
+                };
+                ResidualCredential {
+                    credential: *id,
+                    until: c.dies_at(),
+                    why,
+                }
+            })
+            .collect();
+        ResidualAccess {
+            credentials,
+            sessions,
+        }
+    }
+
+    /// The id that this case's grant has or will have.
+    #[must_use]
+    pub fn grant_id(&self) -> GrantId {
+        GrantId::v8(self.derived_id("jit-evidence/1 grant id", b""))
+    }
+
+    fn obligation_id(&self, task: &Code) -> ObligationId {
+        ObligationId::v8(self.derived_id("jit-evidence/1 obligation id", task.as_str().as_bytes()))
+    }
+
+    fn derived_id(&self, context: &str, of: &[u8]) -> [u8; 16] {
+        let mut id = [0; 16];
+        for (to, from) in id
+            .iter_mut()
+            .zip(derive(context, &[self.id.as_bytes(), of]))
+        {
+            *to = from;
+        }
+        id
+    }
+
+    fn approved_window(&self, now: Timestamp) -> Option<Window> {
+        self.request.as_ref()?.submitted.requested.remainder(now)
+    }
+}
+
+/// A code that this crate writes itself; all of them are valid.
+fn code(text: &'static str) -> Code {
+    Code::literal(text)
+}

@@ -1,0 +1,273 @@
+//! Deciding a command, and making the records of what was decided.
+
+use crate::{
+    case::{
+        Case,
+        apply::ApplyError,
+        command::{Command, Context, Decided, EndBy, Step},
+        refusal::Refusal,
+    },
+    event::{Event, Kind},
+    ids::{CommandId, CredentialId},
+    project::is_end,
+    record::{Record, RecordError, Recorder, Refs},
+    source::ClockReading,
+    text::RetentionClass,
+    time::Timestamp,
+};
+
+/// Records of a case could not be made. Nothing was written, and the case is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordCaseError {
+    /// A record could not be made.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// What was recorded does not follow from the case.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The clock reads a moment before the case's last record, beyond the declared errors (INV-14).
+    #[error("clock reads {now}, before the last record of the case at {last}")]
+    ClockBehind {
+        /// What the clock reads.
+        now: Timestamp,
+        /// When the last record was made.
+        last: Timestamp,
+    },
+}
+
+impl Case {
+    /// Decides a command: which events to record, and whether it is refused. Reads nothing but its arguments.
+    pub fn decide(&self, command: &Command, context: &Context) -> Decided {
+        if self.closed {
+            return Decided::refused(Refusal::Closed);
+        }
+        match command {
+            Command::Submit(request) => self.submit(request, context),
+            Command::Evaluate(evaluated) => self.evaluate(evaluated, context),
+            Command::Approve(act) => self.approve(act, context),
+            Command::Deny { by, group, reason } => self.deny(by, group, reason.as_ref()),
+            Command::Withdraw { by, reason } => self.withdraw(by, reason.as_ref()),
+            Command::Lapse => self.lapse(context),
+            Command::Intend(intend) => self.intend(intend, context),
+            Command::Prepared {
+                credential,
+                descriptor,
+            } => self.prepared(*credential, descriptor),
+            Command::Issued {
+                credential,
+                descriptor,
+            } => self.issued(*credential, descriptor, context),
+            Command::MintFailed { credential, cause } => self.mint_failed(*credential, cause),
+            Command::MintUnknown {
+                credential,
+                cause,
+                reconcile_at,
+            } => self.mint_unknown(*credential, cause, *reconcile_at),
+            Command::MintReconciled {
+                credential,
+                existing,
+                finding,
+            } => self.mint_reconciled(*credential, existing.as_ref(), finding),
+            Command::Expire => self.expire(context),
+            Command::End { by, cause, reason } => self.end(by, cause, reason.as_ref(), context),
+            Command::IntendRevocation {
+                credential,
+                cause,
+                resolve_at,
+            } => self.intend_revocation(*credential, cause, *resolve_at),
+            Command::Revocation {
+                credential,
+                outcome,
+            } => self.revocation(*credential, outcome),
+            Command::RevocationReconciled {
+                credential,
+                dead,
+                finding,
+                retry_at,
+            } => self.revocation_reconciled(*credential, *dead, finding, *retry_at),
+            Command::CredentialExpired { credential } => {
+                self.credential_expired(*credential, context)
+            }
+            Command::CloseObligation {
+                obligation,
+                by,
+                finding,
+                text,
+            } => self.close_obligation(*obligation, by, finding, text.as_ref()),
+            Command::Close => self.close(),
+        }
+    }
+
+    /// Makes the records of decided steps and applies them to the case, all or none. `retain` is the class of a case that
+    /// begins; afterwards the case keeps its own.
+    ///
+    /// # Errors
+    /// [`RecordCaseError`] if a record cannot be made; the case is unchanged then.
+    pub fn record(
+        &mut self,
+        steps: &[Step],
+        origin: &StepOrigin,
+        recorder: &Recorder,
+        read: &ClockReading,
+    ) -> Result<Vec<Record>, RecordCaseError> {
+        if let Some((last, error_us)) = self.last {
+            let latest = read
+                .at
+                .saturating_add(std::time::Duration::from_micros(read.clock.error_us.into()));
+            let earliest = last.saturating_sub(std::time::Duration::from_micros(error_us.into()));
+            if latest < earliest {
+                return Err(RecordCaseError::ClockBehind { now: read.at, last });
+            }
+        }
+        let mut next = self.clone();
+        let mut records = Vec::with_capacity(steps.len());
+        for step in steps {
+            let retain = next.retain.clone().unwrap_or_else(|| origin.retain.clone());
+            let refs = next.refs(&step.event, step.about, origin);
+            let draft = recorder.draft(
+                next.stream(),
+                step.event.clone(),
+                refs,
+                retain,
+                read.clone(),
+            )?;
+            let record = draft.seal(next.head, None)?;
+            next.apply(&record)?;
+            records.push(record);
+        }
+        *self = next;
+        Ok(records)
+    }
+
+    /// What a record of this event refers to, from the state before it.
+    fn refs(&self, event: &Event, about: Option<CredentialId>, origin: &StepOrigin) -> Refs {
+        let first = self.first_decision();
+        let request_leaf = self.request.as_ref().map(|r| r.leaf);
+        let end_leaf = self
+            .grant
+            .as_ref()
+            .and_then(|g| g.end.as_ref())
+            .map(|e| e.leaf);
+        let grant_leaf = self.grant.as_ref().map(|g| g.leaf);
+        let mut refs = Refs {
+            request: Some(self.id),
+            grant: self.grant.as_ref().map(|g| g.id),
+            credential: about,
+            parent: self
+                .request
+                .as_ref()
+                .and_then(|r| r.submitted.parent.as_ref())
+                .map(|p| p.grant),
+            command: origin.command,
+            ..Refs::default()
+        };
+        let known = about.and_then(|id| self.credentials.get(&id));
+        match event {
+            Event::RequestSubmitted(e) => refs.parent = e.parent.as_ref().map(|p| p.grant),
+            Event::PolicyEvaluated(e) => {
+                refs.policy = Some(e.decision.policy);
+                refs.cause = first.map(|d| d.leaf).or(request_leaf);
+            }
+            Event::ApprovalRecorded(_) | Event::GrantDenied(_) => {
+                refs.decision = first.map(|d| d.leaf);
+                refs.policy = first.map(|d| d.decision.policy);
+                refs.cause = request_leaf;
+            }
+            Event::GrantApproved(_) => {
+                refs.grant = Some(self.grant_id());
+                refs.decision = first.map(|d| d.leaf);
+                refs.policy = first.map(|d| d.decision.policy);
+                refs.approvals = self.approval_leaves();
+            }
+            Event::ApprovalVoided(_) => refs.cause = self.decisions.last().map(|d| d.leaf),
+            Event::CredentialIntended(_) => {
+                refs.decision = self.decisions.last().map(|d| d.leaf);
+                refs.policy = self.decisions.last().map(|d| d.decision.policy);
+                refs.approved_by = grant_leaf;
+                refs.approvals = self.approval_leaves();
+            }
+            Event::CredentialPrepared(_)
+            | Event::CredentialIssued(_)
+            | Event::CredentialFailed(_)
+            | Event::CredentialUnknown(_) => {
+                refs.decision = known.and_then(|c| c.decision);
+                refs.approved_by = grant_leaf;
+                refs.approvals = self.approval_leaves();
+                refs.cause = known.map(|c| c.intended_leaf);
+            }
+            Event::RevocationIntended(_) => refs.cause = end_leaf.or(known.map(|c| c.latest)),
+            Event::RevocationConfirmed(_)
+            | Event::RevocationFailed(_)
+            | Event::RevocationUnknown(_)
+            | Event::RevocationIrrevocable(_) => refs.cause = known.and_then(|c| c.revocation_leaf),
+            Event::CredentialReconciled(_)
+            | Event::CredentialExpired(_)
+            | Event::RevocationReconciled(_)
+            | Event::GrantActivated(_) => refs.cause = known.map(|c| c.latest),
+            Event::ObligationClosed(e) => {
+                refs.cause = self.obligations.get(&e.obligation).map(|o| o.leaf)
+            }
+            Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) => refs.cause = request_leaf,
+            other if is_end(&other.kind()) => {
+                refs.approved_by = grant_leaf;
+                refs.cause = origin.parent_end.or_else(|| {
+                    // A policy that no longer permits is what caused this end.
+                    (other.kind() == Kind::GrantEligibilityWithdrawn)
+                        .then(|| self.decisions.last().map(|d| d.leaf))
+                        .flatten()
+                });
+            }
+            _ => {}
+        }
+        refs
+    }
+
+    fn approval_leaves(&self) -> Vec<crate::digest::LeafHash> {
+        let mut leaves: Vec<_> = self.counting_approvals().map(|a| a.leaf).collect();
+        leaves.sort();
+        leaves
+    }
+}
+
+/// Where steps come from, as their records name it.
+#[derive(Debug, Clone)]
+pub struct StepOrigin {
+    /// The command under its idempotency key, if it came with one.
+    pub command: Option<CommandId>,
+    /// The retention class of a case that begins.
+    pub retain: RetentionClass,
+    /// The end of the parent that causes this end.
+    pub parent_end: Option<crate::digest::LeafHash>,
+}
+
+impl StepOrigin {
+    /// Steps that no participant's command caused.
+    #[must_use]
+    pub fn internal(retain: RetentionClass) -> Self {
+        Self {
+            command: None,
+            retain,
+            parent_end: None,
+        }
+    }
+
+    /// Steps that a command caused.
+    #[must_use]
+    pub fn command(command: CommandId, retain: RetentionClass) -> Self {
+        Self {
+            command: Some(command),
+            retain,
+            parent_end: None,
+        }
+    }
+
+    /// Names the parent's end as the cause, if `by` is one.
+    #[must_use]
+    pub fn ended_by(mut self, by: &EndBy) -> Self {
+        if let EndBy::Parent(leaf) = by {
+            self.parent_end = Some(*leaf);
+        }
+        self
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a command is refused.
+
+use crate::{
+    case::Phase,
+    credential::CredentialDescriptor,
+    ids::{CredentialId, ObligationId},
+    principal::PrincipalId,
+    request::RequestError,
+    text::{Code, GroupName},
+    time::Timestamp,
+};
+
+/// Why a command was refused. What was recorded about it stands beside it in `Decided`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The case is closed.
+    #[error("case is closed")]
+    Closed,
+    /// The command does not fit where the case stands.
+    #[error("not possible while the case is {0:?}")]
+    Phase(Phase),
+    /// The request may not be made.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Not the requester's or holder's own act.
+    #[error("{0} is neither requester nor holder")]
+    NotOwn(PrincipalId),
+    /// Somebody with an interest cannot approve or review (INV-07, INV-19).
+    #[error("{0} has an interest in the request")]
+    Interested(PrincipalId),
+    /// An approver counts once (INV-07).
+    #[error("{0} has approved already")]
+    ApprovedAlready(PrincipalId),
+    /// A rule, not a person, wants to approve as a member of a group.
+    #[error("a rule or agent cannot approve as a member of a group")]
+    NotAPerson,
+    /// The quorum names no such group, or its count is met.
+    #[error("group {0} is not asked")]
+    GroupNotAsked(GroupName),
+    /// What the approver was shown is not what is asked now (INV-08).
+    #[error("what was approved is not what is asked now")]
+    Content,
+    /// It is too early or too late.
+    #[error("nothing can be issued at {now}: the approved window is not open")]
+    WindowNotOpen {
+        /// The moment of the command.
+        now: Timestamp,
+    },
+    /// Not due yet.
+    #[error("not due before {0}")]
+    NotDue(Timestamp),
+    /// The issued window or scope is not within what was approved (INV-05).
+    #[error("the window to be issued is not within the approved one")]
+    BeyondApproved,
+    /// The policy no longer permits, or demands more than was approved (INV-08). The grant has ended.
+    #[error("the policy no longer permits the access as approved")]
+    NoLongerPermitted,
+    /// The parent grant is not active (INV-15).
+    #[error("the parent grant is not active")]
+    ParentGone,
+    /// An earlier mint has no outcome yet.
+    #[error("credential {0} has no outcome yet")]
+    Unresolved(CredentialId),
+    /// A credential is issued; its secret was handed out once and is not retained.
+    #[error("credential {} is issued already and its secret is not retained", .0.id)]
+    SecretNotRetained(Box<CredentialDescriptor>),
+    /// No such credential, or not in a state for this.
+    #[error("credential {0} is not in a state for this")]
+    Credential(CredentialId),
+    /// What the issuer made is not what was intended (another subject, a longer life, another id).
+    #[error("credential {0} is not what was intended")]
+    NotAsIntended(CredentialId),
+    /// The case ended while the credential was being minted: it must be revoked and not released.
+    #[error("the grant ended before credential {0} was recorded")]
+    EndedMeanwhile(CredentialId),
+    /// No such open obligation.
+    #[error("obligation {0} is not open")]
+    Obligation(ObligationId),
+    /// A justification that is due must be given.
+    #[error("obligation {0} needs a text")]
+    TextMissing(ObligationId),
+    /// Something is still open.
+    #[error("case cannot be closed yet")]
+    NotSettled,
+}
+
+impl Refusal {
+    /// A stable code for records.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        Code::literal(match self {
+            Self::Closed => "closed",
+            Self::Phase(_) => "phase",
+            Self::Request(error) => error.code(),
+            Self::NotOwn(_) => "not_own",
+            Self::Interested(_) => "interested",
+            Self::ApprovedAlready(_) => "approved_already",
+            Self::NotAPerson => "not_a_person",
+            Self::GroupNotAsked(_) => "group_not_asked",
+            Self::Content => "content",
+            Self::WindowNotOpen { .. } => "window_not_open",
+            Self::NotDue(_) => "not_due",
+            Self::BeyondApproved => "beyond_approved",
+            Self::NoLongerPermitted => "no_longer_permitted",
+            Self::ParentGone => "parent_gone",
+            Self::Unresolved(_) => "unresolved",
+            Self::SecretNotRetained(_) => "secret_not_retained",
+            Self::Credential(_) => "credential",
+            Self::NotAsIntended(_) => "not_as_intended",
+            Self::EndedMeanwhile(_) => "ended_meanwhile",
+            Self::Obligation(_) => "obligation",
+            Self::TextMissing(_) => "text_missing",
+            Self::NotSettled => "not_settled",
+        })
+    }
+}

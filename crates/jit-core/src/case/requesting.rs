@@ -1,0 +1,199 @@
+//! Submitting, evaluating, withdrawing and lapsing.
+
+use crate::{
+    approval::ApprovalMethod,
+    case::{
+        Case, Phase, code,
+        command::{Context, Decided, EvaluatedDecision},
+        refusal::Refusal,
+    },
+    decision::EvaluationPurpose,
+    event::{
+        ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied,
+        ObligationOpened, PolicyEvaluated, RequestLapsed, RequestRefused, RequestSubmitted,
+        RequestWithdrawn,
+    },
+    principal::PrincipalId,
+    record::StreamHead,
+    request::Request,
+    text::Prose,
+    time::Timestamp,
+};
+
+impl Case {
+    pub(super) fn submit(&self, request: &Request, context: &Context) -> Decided {
+        if self.phase() != Phase::New {
+            return Decided::refused(Refusal::Phase(self.phase()));
+        }
+        if let Err(error) = request.check_submittable(context.now, &context.limits) {
+            let refusal = Refusal::from(error);
+            let refused = RequestRefused {
+                requester: request.requester().id(),
+                code: refusal.code(),
+                count: 1,
+            };
+            return Decided::done([refused.into()]).but(refusal);
+        }
+        let mut events: Vec<Event> = vec![
+            RequestSubmitted {
+                requester: request.requester().clone(),
+                recipient: request.recipient().clone(),
+                scope: request.scope().clone(),
+                requested: *request.window(),
+                justification: request.justification().cloned(),
+                justified: request.justification().is_some(),
+                break_glass: request.emergency().cloned(),
+                parent: request.parent().cloned(),
+                external: request.external().to_vec(),
+                attributes: request.attributes().cloned(),
+            }
+            .into(),
+        ];
+        if let Some(emergency) = request.emergency() {
+            let by = request.requester().id();
+            events.push(
+                BreakGlassInvoked {
+                    by,
+                    emergency: emergency.clone(),
+                }
+                .into(),
+            );
+            let review_due = context
+                .now
+                .saturating_add(emergency.review_within.to_duration());
+            events.push(self.open_obligation("review", review_due));
+            if request.justification().is_none() {
+                let due = context
+                    .now
+                    .saturating_add(emergency.justify_within.to_duration());
+                events.push(self.open_obligation("justification", due));
+            }
+        }
+        Decided::done(events)
+    }
+
+    fn open_obligation(&self, task: &'static str, due: Timestamp) -> Event {
+        let task = code(task);
+        ObligationOpened {
+            obligation: self.obligation_id(&task),
+            task,
+            due,
+        }
+        .into()
+    }
+
+    pub(super) fn evaluate(&self, evaluated: &EvaluatedDecision, context: &Context) -> Decided {
+        let (Phase::Submitted, Some(request)) = (self.phase(), &self.request) else {
+            return Decided::refused(Refusal::Phase(self.phase()));
+        };
+        let decision = &evaluated.decision;
+        let record = PolicyEvaluated {
+            purpose: EvaluationPurpose::Request,
+            decision: decision.clone(),
+            input: Some(evaluated.input.clone()),
+        };
+        let denied = |by: Option<PrincipalId>, cause| {
+            Decided::done([
+                record.clone().into(),
+                GrantDenied {
+                    by,
+                    cause: code(cause),
+                    reason: None,
+                }
+                .into(),
+            ])
+        };
+        if !decision.permits() {
+            let by = decision
+                .determining
+                .first()
+                .map(|d| PrincipalId::Rule(d.rule.clone()));
+            let cause = if decision.errors.is_empty() && by.is_some() {
+                "forbidden"
+            } else if decision.errors.is_empty() {
+                "no_rule_permits"
+            } else {
+                "evaluation_failed"
+            };
+            return denied(by, cause);
+        }
+        let Some(rule) = decision.permitting_rule() else {
+            return denied(None, "no_rule_permits");
+        };
+        let rule = PrincipalId::Rule(rule.clone());
+        let requested = request.submitted.requested;
+        if decision
+            .obligations
+            .max_duration()
+            .is_some_and(|max| requested.duration() > max.to_duration())
+        {
+            return denied(Some(rule), "exceeds_max_duration");
+        }
+        if decision.obligations.approvals().is_some() {
+            return Decided::done([record.into()]);
+        }
+        let Some(approved) = self.approved_window(context.now) else {
+            return denied(None, "window_over");
+        };
+        let conditions = decision.obligations.conditions().to_vec();
+        let approval = ApprovalRecorded {
+            approver: rule,
+            method: ApprovalMethod::Rule,
+            group: None,
+            request: request.leaf,
+            scope: request.submitted.scope.clone(),
+            approved: requested,
+            conditions: conditions.clone(),
+            comment: None,
+            authentication: None,
+            signature: None,
+        };
+        let grant = GrantApproved {
+            recipient: request.submitted.recipient.clone(),
+            scope: request.submitted.scope.clone(),
+            approved,
+            conditions,
+            entitlement: context.entitlement,
+        };
+        Decided::done([record.into(), approval.into(), grant.into()])
+    }
+
+    pub(super) fn withdraw(&self, by: &PrincipalId, reason: Option<&Prose>) -> Decided {
+        match (&self.request, self.phase()) {
+            (Some(request), Phase::Submitted | Phase::AwaitingApprovals) => {
+                if request.submitted.requester.id() != *by {
+                    return self.refused_act(by.clone(), "withdraw", Refusal::NotOwn(by.clone()));
+                }
+                Decided::done([RequestWithdrawn {
+                    by: by.clone(),
+                    reason: reason.cloned(),
+                }
+                .into()])
+            }
+            (_, phase) => self.refused_act(by.clone(), "withdraw", Refusal::Phase(phase)),
+        }
+    }
+
+    pub(super) fn lapse(&self, context: &Context) -> Decided {
+        let (Phase::Submitted | Phase::AwaitingApprovals, Some(request)) =
+            (self.phase(), &self.request)
+        else {
+            return Decided::refused(Refusal::Phase(self.phase()));
+        };
+        let deadline = request.submitted.requested.end();
+        if context.now < deadline {
+            return Decided::refused(Refusal::NotDue(deadline));
+        }
+        Decided::done([RequestLapsed { deadline }.into()])
+    }
+
+    pub(super) fn close(&self) -> Decided {
+        match self.head {
+            Some(StreamHead { n, .. }) if self.is_settled() => Decided::done([CaseClosed {
+                count: n.saturating_add(2),
+            }
+            .into()]),
+            _ => Decided::refused(Refusal::NotSettled),
+        }
+    }
+}
