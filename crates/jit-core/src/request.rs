@@ -202,7 +202,6 @@ pub struct Request {
 
 impl Request {
     /// Begins a request. Everything without which there is no request is an argument.
-    #[must_use]
     pub fn builder(
         requester: Principal,
         scope: Scope,
@@ -214,7 +213,6 @@ impl Request {
     }
 
     /// Begins an emergency request, which alone may defer its justification.
-    #[must_use]
     pub fn break_glass(
         requester: Principal,
         scope: Scope,

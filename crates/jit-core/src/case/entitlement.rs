@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    case::{Case, CaseGrant},
+    case::Case,
     digest::LeafHash,
     event::{EntitlementChanged, Event, EventError},
     ids::{EntitlementId, GrantId},
     record::{Expected, Record, RecordError, Recorder, Refs, StreamHead, StreamId},
     source::ClockReading,
-    text::RetentionClass,
     time::Timestamp,
 };
 
@@ -23,8 +22,8 @@ pub enum EntitlementError {
     /// It is not an entitlement change, or cannot be read.
     #[error("ledger record cannot be read: {0}")]
     Event(#[from] EventError),
-    /// It names no grant.
-    #[error("ledger record names no grant")]
+    /// It names no grant, or the case has none.
+    #[error("no grant to enter in the ledger")]
     NoGrant,
     /// A record could not be made.
     #[error(transparent)]
@@ -95,20 +94,22 @@ impl Entitlement {
         Ok(())
     }
 
-    /// Makes the record of a grant's activation or end and applies it.
+    /// Makes the record of the activation or end of the case's grant, which `cause` recorded, and applies it.
     ///
     /// # Errors
-    /// [`EntitlementError`] if the record cannot be made; the ledger is unchanged then.
+    /// [`EntitlementError`] if the case has no grant or the record cannot be made; the ledger is unchanged then.
     pub fn change(
         &mut self,
         held: bool,
         case: &Case,
-        grant: &CaseGrant,
         cause: LeafHash,
-        retain: RetentionClass,
         recorder: &Recorder,
         read: &ClockReading,
     ) -> Result<Record, EntitlementError> {
+        let (grant, retain) = case
+            .grant()
+            .zip(case.retain())
+            .ok_or(EntitlementError::NoGrant)?;
         let mut live: Vec<GrantId> = self.live_at(read.at).filter(|id| *id != grant.id).collect();
         if held {
             live.push(grant.id);
@@ -129,7 +130,7 @@ impl Entitlement {
             ..Refs::default()
         };
         let record = recorder
-            .draft(self.stream(), event, refs, retain, read.clone())?
+            .draft(self.stream(), event, refs, retain.clone(), read.clone())?
             .seal(self.head, None)?;
         self.apply(&record)?;
         Ok(record)

@@ -311,6 +311,12 @@ impl Case {
         Expected::from_head(self.head)
     }
 
+    /// The retention class of its records.
+    #[must_use]
+    pub fn retain(&self) -> Option<&RetentionClass> {
+        self.retain.as_ref()
+    }
+
     /// Whether `case.closed` is recorded.
     #[must_use]
     pub fn is_closed(&self) -> bool {
