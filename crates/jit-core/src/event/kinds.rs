@@ -55,8 +55,8 @@ events! {
     }
     /// A request could not be accepted: its code, never its content.
     RequestRefused = "request.refused" in CaseOrOps {
-        /// Who asked.
-        keep requester: PrincipalId,
+        /// Who asked; absent if nobody was authenticated.
+        keep requester: Option<PrincipalId>,
         /// Why it was refused.
         keep code: Code,
         /// How many refusals of this requester and code this record stands for.
