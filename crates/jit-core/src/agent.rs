@@ -106,10 +106,7 @@ impl TryFrom<DelegationParts> for Delegation {
 
 impl From<Delegation> for DelegationParts {
     fn from(d: Delegation) -> Self {
-        Self {
-            principal: d.principal,
-            through: d.through,
-        }
+        Self { principal: d.principal, through: d.through }
     }
 }
 
@@ -130,9 +127,7 @@ impl AgentMode {
             Self::Autonomous => None,
             Self::OnBehalfOf(delegation) => Some(delegation),
         };
-        delegation
-            .into_iter()
-            .flat_map(|d| std::iter::once(&d.principal).chain(&d.through))
+        delegation.into_iter().flat_map(|d| std::iter::once(&d.principal).chain(&d.through))
     }
 }
 

@@ -94,10 +94,7 @@ impl Decision {
     /// The rule that permitted, when one did: the approver of a grant that needs no person.
     #[must_use]
     pub fn permitting_rule(&self) -> Option<&RuleId> {
-        self.determining
-            .iter()
-            .find(|d| d.effect == Effect::Permit)
-            .map(|d| &d.rule)
+        self.determining.iter().find(|d| d.effect == Effect::Permit).map(|d| &d.rule)
     }
 }
 

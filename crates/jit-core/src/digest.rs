@@ -124,13 +124,7 @@ mod tests {
     fn text_forms_are_strict() {
         let digest = LeafHash::from_bytes([0xab; 32]);
         assert_eq!(digest.to_string().parse::<LeafHash>(), Ok(digest));
-        assert!(
-            digest
-                .to_string()
-                .to_uppercase()
-                .parse::<LeafHash>()
-                .is_err()
-        );
+        assert!(digest.to_string().to_uppercase().parse::<LeafHash>().is_err());
         assert!(digest.to_string().parse::<PolicyDigest>().is_err());
         assert!("sha256:ab".parse::<LeafHash>().is_err());
     }

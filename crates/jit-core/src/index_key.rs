@@ -23,10 +23,7 @@ impl IndexKey {
     /// The id of a command: the same principal and idempotency key give the same id.
     #[must_use]
     pub fn command(&self, by: &PrincipalId, key: &IdempotencyKey) -> CommandId {
-        CommandId::v8(self.id(
-            b"command",
-            &[by.to_string().as_bytes(), key.as_str().as_bytes()],
-        ))
+        CommandId::v8(self.id(b"command", &[by.to_string().as_bytes(), key.as_str().as_bytes()]))
     }
 
     /// The case that a submitting command opens, so that record 0 of its stream is the lock against submitting twice.
@@ -38,10 +35,7 @@ impl IndexKey {
     /// The ledger of one subject, resource and action set.
     #[must_use]
     pub fn entitlement(&self, subject: &PrincipalId, scope: &Scope) -> EntitlementId {
-        EntitlementId::v8(self.id(
-            b"entitlement",
-            &[subject.to_string().as_bytes(), scope.to_string().as_bytes()],
-        ))
+        EntitlementId::v8(self.id(b"entitlement", &[subject.to_string().as_bytes(), scope.to_string().as_bytes()]))
     }
 
     /// The keyed digest under which a value of `family` is found again.

@@ -29,12 +29,7 @@ impl Justification {
     /// feed, carriage return and tab.
     pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
-        check(
-            "justification",
-            MAX_JUSTIFICATION,
-            |c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'),
-            &text,
-        )?;
+        check("justification", MAX_JUSTIFICATION, |c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'), &text)?;
         Ok(Self(text))
     }
 

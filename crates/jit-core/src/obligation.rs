@@ -33,12 +33,7 @@ pub struct Condition {
 
 /// One demand of a decision, in the shape of the AuthZEN obligations profile. A type not listed here denies (INV-12).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    content = "properties",
-    rename_all = "snake_case",
-    deny_unknown_fields
-)]
+#[serde(tag = "type", content = "properties", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Obligation {
     /// Approvals of people before anything is granted.
@@ -176,30 +171,12 @@ mod tests {
         prop_oneof![
             ("[ab]", 1u16..4).prop_map(|(g, n)| {
                 let count = NonZeroU16::new(n).unwrap();
-                Obligation::Approvals(
-                    Quorum::new(
-                        GroupCount {
-                            group: GroupName::new(g).unwrap(),
-                            count,
-                        },
-                        [],
-                    )
-                    .unwrap(),
-                )
+                Obligation::Approvals(Quorum::new(GroupCount { group: GroupName::new(g).unwrap(), count }, []).unwrap())
             }),
-            (1u32..9)
-                .prop_map(|s| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(s).unwrap()))),
+            (1u32..9).prop_map(|s| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(s).unwrap()))),
             ("[pq]", any::<bool>(), any::<bool>()).prop_map(|(id, value, advisory)| {
-                let enforcement = if advisory {
-                    Enforcement::Advisory
-                } else {
-                    Enforcement::Target
-                };
-                Obligation::Condition(Condition {
-                    id: Code::new(id).unwrap(),
-                    value: Value::Bool(value),
-                    enforcement,
-                })
+                let enforcement = if advisory { Enforcement::Advisory } else { Enforcement::Target };
+                Obligation::Condition(Condition { id: Code::new(id).unwrap(), value: Value::Bool(value), enforcement })
             }),
         ]
     }

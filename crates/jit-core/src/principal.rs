@@ -26,10 +26,7 @@ impl Identity {
     /// # Errors
     /// [`TextError`] if a part is blank, too long or has a character that is not allowed.
     pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Result<Self, TextError> {
-        Ok(Self {
-            issuer: Issuer::new(issuer)?,
-            subject: Subject::new(subject)?,
-        })
+        Ok(Self { issuer: Issuer::new(issuer)?, subject: Subject::new(subject)? })
     }
 }
 
@@ -64,20 +61,12 @@ impl FromStr for SpiffeId {
         let (domain, path) = rest.split_once('/').ok_or(SpiffeIdError)?;
         let domain_ok = !domain.is_empty()
             && domain.len() <= 255
-            && domain.bytes().all(|b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_')
-            });
+            && domain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'));
         let path_ok = path.split('/').all(|segment| {
             !matches!(segment, "" | "." | "..")
-                && segment
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+                && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         });
-        if domain_ok && path_ok && text.len() <= 2048 {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(SpiffeIdError)
-        }
+        if domain_ok && path_ok && text.len() <= 2048 { Ok(Self(text.to_owned())) } else { Err(SpiffeIdError) }
     }
 }
 
@@ -155,9 +144,7 @@ impl Principal {
     #[must_use]
     pub fn id(&self) -> PrincipalId {
         match self {
-            Self::Human { identity } | Self::Service { identity } => {
-                PrincipalId::Identity(identity.clone())
-            }
+            Self::Human { identity } | Self::Service { identity } => PrincipalId::Identity(identity.clone()),
             Self::Workload { spiffe_id } => PrincipalId::Workload(spiffe_id.clone()),
             Self::Agent(agent) => PrincipalId::Identity(agent.identity().clone()),
             Self::Rule { rule, .. } => PrincipalId::Rule(rule.clone()),
@@ -201,19 +188,10 @@ mod tests {
 
     #[test]
     fn spiffe_ids_are_strict() {
-        assert!(
-            "spiffe://example.org/ns/prod/deployer"
-                .parse::<SpiffeId>()
-                .is_ok()
-        );
-        for bad in [
-            "spiffe://example.org",
-            "spiffe:///x",
-            "https://a/b",
-            "spiffe://A/b",
-            "spiffe://a/b/",
-            "spiffe://a/../b",
-        ] {
+        assert!("spiffe://example.org/ns/prod/deployer".parse::<SpiffeId>().is_ok());
+        for bad in
+            ["spiffe://example.org", "spiffe:///x", "https://a/b", "spiffe://A/b", "spiffe://a/b/", "spiffe://a/../b"]
+        {
             assert!(bad.parse::<SpiffeId>().is_err(), "{bad}");
         }
     }

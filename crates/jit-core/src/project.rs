@@ -68,10 +68,7 @@ pub struct Lookup {
 impl Lookup {
     /// A look-up of an id, a resource or a subject by its text.
     pub fn new(family: LookupFamily, value: impl std::fmt::Display) -> Self {
-        Self {
-            family,
-            value: value.to_string(),
-        }
+        Self { family, value: value.to_string() }
     }
 
     /// A look-up of something in another system.
@@ -128,47 +125,26 @@ pub fn project(record: &Record) -> Projection {
     let mut p = Projection::default();
     let Ok(event) = record.event() else { return p };
     let header = record.header();
-    let due = |task| DueId {
-        stream: header.stream,
-        task,
-    };
+    let due = |task| DueId { stream: header.stream, task };
     let credential = header.refs.credential;
     match &event {
         Event::RequestSubmitted(e) => {
             if let Some(request) = header.refs.request {
                 p.lookups.push(Lookup::new(LookupFamily::Request, request));
             }
-            p.lookups
-                .push(Lookup::new(LookupFamily::Resource, e.scope.resource()));
+            p.lookups.push(Lookup::new(LookupFamily::Resource, e.scope.resource()));
             p.lookups.extend(subjects(&e.requester, &e.recipient));
-            p.lookups.extend(
-                e.parent
-                    .iter()
-                    .map(|parent| Lookup::new(LookupFamily::Parent, parent.grant)),
-            );
-            p.lookups.extend(
-                e.external
-                    .iter()
-                    .map(|r| Lookup::external(&r.system, &r.id)),
-            );
+            p.lookups.extend(e.parent.iter().map(|parent| Lookup::new(LookupFamily::Parent, parent.grant)));
+            p.lookups.extend(e.external.iter().map(|r| Lookup::external(&r.system, &r.id)));
             p.due.push((due(DueTask::Lapse), e.requested.end()));
         }
-        Event::PolicyEvaluated(_) => p
-            .lookups
-            .push(Lookup::new(LookupFamily::Decision, header.id)),
+        Event::PolicyEvaluated(_) => p.lookups.push(Lookup::new(LookupFamily::Decision, header.id)),
         Event::ApprovalRecorded(e) => {
-            p.lookups
-                .push(Lookup::new(LookupFamily::Approval, header.id));
-            p.lookups
-                .push(Lookup::new(LookupFamily::Subject, &e.approver));
+            p.lookups.push(Lookup::new(LookupFamily::Approval, header.id));
+            p.lookups.push(Lookup::new(LookupFamily::Subject, &e.approver));
         }
         Event::GrantApproved(e) => {
-            p.lookups.extend(
-                header
-                    .refs
-                    .grant
-                    .map(|grant| Lookup::new(LookupFamily::Grant, grant)),
-            );
+            p.lookups.extend(header.refs.grant.map(|grant| Lookup::new(LookupFamily::Grant, grant)));
             p.done.push(due(DueTask::Lapse));
             p.due.push((due(DueTask::Expire), e.approved.end()));
         }
@@ -205,34 +181,21 @@ pub fn is_end(kind: &Kind) -> bool {
     )
 }
 
-fn project_credential(
-    p: &mut Projection,
-    event: &Event,
-    stream: StreamId,
-    credential: CredentialId,
-) {
+fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, credential: CredentialId) {
     let due = |task| DueId { stream, task };
     let mint = due(DueTask::ResolveMint(credential));
     let expiry = due(DueTask::CredentialExpiry(credential));
     let revocation = due(DueTask::Revocation(credential));
     let expires_at = |d: &crate::credential::CredentialDescriptor| {
-        d.window
-            .end()
-            .saturating_add(std::time::Duration::from_secs(
-                d.capabilities.leeway_s.into(),
-            ))
+        d.window.end().saturating_add(std::time::Duration::from_secs(d.capabilities.leeway_s.into()))
     };
     match event {
         Event::CredentialIntended(e) => {
-            p.lookups
-                .push(Lookup::new(LookupFamily::Credential, credential));
+            p.lookups.push(Lookup::new(LookupFamily::Credential, credential));
             p.due.push((mint, e.resolve_at));
         }
         Event::CredentialIssued(e) => {
-            p.lookups.push(Lookup::new(
-                LookupFamily::Fingerprint,
-                e.descriptor.fingerprint,
-            ));
+            p.lookups.push(Lookup::new(LookupFamily::Fingerprint, e.descriptor.fingerprint));
             p.done.push(mint);
             p.due.push((expiry, expires_at(&e.descriptor)));
         }
@@ -241,16 +204,11 @@ fn project_credential(
         Event::CredentialReconciled(e) => {
             p.done.push(mint);
             if let Some(descriptor) = &e.descriptor {
-                p.lookups.push(Lookup::new(
-                    LookupFamily::Fingerprint,
-                    descriptor.fingerprint,
-                ));
+                p.lookups.push(Lookup::new(LookupFamily::Fingerprint, descriptor.fingerprint));
                 p.due.push((expiry, expires_at(descriptor)));
             }
         }
-        Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => {
-            p.done.extend([expiry, revocation])
-        }
+        Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => p.done.extend([expiry, revocation]),
         Event::RevocationIntended(e) => p.due.push((revocation, e.resolve_at)),
         Event::RevocationFailed(e) => p.due.push((revocation, e.retry_at)),
         Event::RevocationUnknown(e) => p.due.push((revocation, e.reconcile_at)),
@@ -264,17 +222,10 @@ fn project_credential(
 }
 
 fn subjects(requester: &Principal, recipient: &PrincipalId) -> Vec<Lookup> {
-    let mut all: Vec<Lookup> = requester
-        .interested()
-        .iter()
-        .map(|id| Lookup::new(LookupFamily::Subject, id))
-        .collect();
+    let mut all: Vec<Lookup> = requester.interested().iter().map(|id| Lookup::new(LookupFamily::Subject, id)).collect();
     all.push(Lookup::new(LookupFamily::Subject, recipient));
     if let Principal::Agent(agent) = requester {
-        all.push(Lookup::new(
-            LookupFamily::Subject,
-            PrincipalId::Identity(agent.owner().clone()),
-        ));
+        all.push(Lookup::new(LookupFamily::Subject, PrincipalId::Identity(agent.owner().clone())));
     }
     all
 }

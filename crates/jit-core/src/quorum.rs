@@ -54,10 +54,7 @@ impl Quorum {
     ///
     /// # Errors
     /// [`QuorumError::Repeated`] if a group is named twice.
-    pub fn new(
-        first: GroupCount,
-        others: impl IntoIterator<Item = GroupCount>,
-    ) -> Result<Self, QuorumError> {
+    pub fn new(first: GroupCount, others: impl IntoIterator<Item = GroupCount>) -> Result<Self, QuorumError> {
         let mut groups = BTreeMap::from([(first.group, first.count)]);
         for GroupCount { group, count } in others {
             if groups.insert(group.clone(), count).is_some() {
@@ -85,10 +82,7 @@ impl Quorum {
     }
 
     /// The groups whose count is not met, with how many approvals they still miss.
-    pub fn missing<'a>(
-        &'a self,
-        approvals: &'a [GroupName],
-    ) -> impl Iterator<Item = (&'a GroupName, usize)> {
+    pub fn missing<'a>(&'a self, approvals: &'a [GroupName]) -> impl Iterator<Item = (&'a GroupName, usize)> {
         self.0.iter().filter_map(|(group, count)| {
             let given = approvals.iter().filter(|g| *g == group).count();
             let lacking = usize::from(count.get()).saturating_sub(given);
@@ -109,9 +103,7 @@ impl Quorum {
     /// Whether whatever meets `other` meets this one too.
     #[must_use]
     pub fn no_stricter_than(&self, other: &Quorum) -> bool {
-        self.0
-            .iter()
-            .all(|(group, count)| other.0.get(group).is_some_and(|theirs| count <= theirs))
+        self.0.iter().all(|(group, count)| other.0.get(group).is_some_and(|theirs| count <= theirs))
     }
 }
 
@@ -125,10 +117,6 @@ impl TryFrom<Vec<GroupCount>> for Quorum {
 
 impl From<Quorum> for Vec<GroupCount> {
     fn from(quorum: Quorum) -> Self {
-        quorum
-            .0
-            .into_iter()
-            .map(|(group, count)| GroupCount { group, count })
-            .collect()
+        quorum.0.into_iter().map(|(group, count)| GroupCount { group, count }).collect()
     }
 }

@@ -163,10 +163,7 @@ impl Default for RequestLimits {
     /// Thirty days long, ending within ninety.
     fn default() -> Self {
         const DAY: u64 = 86_400;
-        Self {
-            longest: Duration::from_secs(30 * DAY),
-            furthest: Duration::from_secs(90 * DAY),
-        }
+        Self { longest: Duration::from_secs(30 * DAY), furthest: Duration::from_secs(90 * DAY) }
     }
 }
 
@@ -287,11 +284,7 @@ impl Request {
     ///
     /// # Errors
     /// [`RequestError`] if its window is past, too far ahead or too long.
-    pub fn check_submittable(
-        &self,
-        now: Timestamp,
-        limits: &RequestLimits,
-    ) -> Result<(), RequestError> {
+    pub fn check_submittable(&self, now: Timestamp, limits: &RequestLimits) -> Result<(), RequestError> {
         let end = self.window.end();
         if end <= now {
             return Err(RequestError::WindowPast { end, now });
@@ -301,9 +294,7 @@ impl Request {
             return Err(RequestError::WindowTooFar { end, furthest });
         }
         if self.window.duration() > limits.longest {
-            return Err(RequestError::WindowTooLong {
-                max_s: limits.longest.as_secs(),
-            });
+            return Err(RequestError::WindowTooLong { max_s: limits.longest.as_secs() });
         }
         Ok(())
     }
@@ -384,9 +375,7 @@ impl RequestBuilder {
             parent.check(&request.scope, &request.window)?;
         }
         if let Some(attributes) = &request.attributes {
-            attributes
-                .check_no_reserved_keys()
-                .map_err(RequestError::Attributes)?;
+            attributes.check_no_reserved_keys().map_err(RequestError::Attributes)?;
         }
         Ok(request)
     }

@@ -85,10 +85,7 @@ impl FromStr for Resource {
         if kind.contains(['/', ':']) {
             return Err(ScopeError::Resource);
         }
-        Ok(Self {
-            kind: ResourceKind::new(kind)?,
-            segments,
-        })
+        Ok(Self { kind: ResourceKind::new(kind)?, segments })
     }
 }
 
@@ -145,10 +142,7 @@ impl Scope {
     ///
     /// # Errors
     /// [`ScopeError::NoAction`] if there is none, [`ScopeError::TooManyActions`] past [`MAX_ACTIONS`].
-    pub fn new(
-        resource: Resource,
-        actions: impl IntoIterator<Item = Action>,
-    ) -> Result<Self, ScopeError> {
+    pub fn new(resource: Resource, actions: impl IntoIterator<Item = Action>) -> Result<Self, ScopeError> {
         let actions: BTreeSet<Action> = actions.into_iter().collect();
         if actions.is_empty() {
             return Err(ScopeError::NoAction);
@@ -187,11 +181,7 @@ impl Scope {
         } else {
             return None;
         };
-        Scope::new(
-            resource.clone(),
-            self.actions.intersection(&other.actions).cloned(),
-        )
-        .ok()
+        Scope::new(resource.clone(), self.actions.intersection(&other.actions).cloned()).ok()
     }
 }
 
@@ -204,10 +194,7 @@ impl TryFrom<Parts> for Scope {
 
 impl From<Scope> for Parts {
     fn from(scope: Scope) -> Parts {
-        Parts {
-            resource: scope.resource,
-            actions: scope.actions.into_iter().collect(),
-        }
+        Parts { resource: scope.resource, actions: scope.actions.into_iter().collect() }
     }
 }
 
@@ -230,16 +217,10 @@ mod tests {
     use super::*;
 
     fn scope() -> impl Strategy<Value = Scope> {
-        let path =
-            proptest::collection::vec("[ab]", 1..4).prop_map(|s| format!("k:{}", s.join("/")));
+        let path = proptest::collection::vec("[ab]", 1..4).prop_map(|s| format!("k:{}", s.join("/")));
         let actions = proptest::collection::btree_set("[xyz]", 1..4);
-        (path, actions).prop_map(|(p, a)| {
-            Scope::new(
-                p.parse().unwrap(),
-                a.into_iter().map(|a| Action::new(a).unwrap()),
-            )
-            .unwrap()
-        })
+        (path, actions)
+            .prop_map(|(p, a)| Scope::new(p.parse().unwrap(), a.into_iter().map(|a| Action::new(a).unwrap())).unwrap())
     }
 
     proptest! {

@@ -52,9 +52,7 @@ pub trait Entropy: Send + Sync + 'static {
 ///
 /// # Errors
 /// [`EntropyError`] when the source fails.
-pub fn random_bytes<const N: usize>(
-    entropy: &(impl Entropy + ?Sized),
-) -> Result<[u8; N], EntropyError> {
+pub fn random_bytes<const N: usize>(entropy: &(impl Entropy + ?Sized)) -> Result<[u8; N], EntropyError> {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes)?;
     Ok(bytes)

@@ -45,11 +45,7 @@ impl Timestamp {
     /// # Errors
     /// [`TimeError::OutOfRange`] outside 1970..=9999.
     pub const fn from_micros(micros: i64) -> Result<Self, TimeError> {
-        if micros < 0 || micros > MAX_MICROS {
-            Err(TimeError::OutOfRange)
-        } else {
-            Ok(Self(micros))
-        }
+        if micros < 0 || micros > MAX_MICROS { Err(TimeError::OutOfRange) } else { Ok(Self(micros)) }
     }
 
     /// Reads any RFC 3339 time; offsets are converted to UTC and digits below a microsecond are cut off.
@@ -120,8 +116,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole =
-            OffsetDateTime::from_unix_timestamp(self.unix_seconds()).map_err(|_| fmt::Error)?;
+        let whole = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).map_err(|_| fmt::Error)?;
         let t = whole.to_offset(UtcOffset::UTC);
         write!(
             f,
@@ -148,11 +143,7 @@ impl FromStr for Timestamp {
     /// Reads the one form the evidence format allows.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let parsed = Self::parse_rfc3339(text)?;
-        if parsed.to_string() == text {
-            Ok(parsed)
-        } else {
-            Err(TimeError::Malformed)
-        }
+        if parsed.to_string() == text { Ok(parsed) } else { Err(TimeError::Malformed) }
     }
 }
 

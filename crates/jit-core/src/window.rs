@@ -46,11 +46,7 @@ impl Window {
     /// # Errors
     /// [`WindowError`] if it is empty or reversed.
     pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, WindowError> {
-        if start < end {
-            Ok(Self { start, end })
-        } else {
-            Err(WindowError { start, end })
-        }
+        if start < end { Ok(Self { start, end }) } else { Err(WindowError { start, end }) }
     }
 
     /// The first moment inside.
@@ -104,15 +100,9 @@ impl Window {
     /// The largest window of whole seconds inside this one: start rounds up, end down, empty is `None`.
     #[must_use]
     pub fn whole_seconds(&self) -> Option<Window> {
-        let micros = |s: i64| {
-            s.checked_mul(crate::time::MICROS_PER_SECOND)
-                .and_then(|m| Timestamp::from_micros(m).ok())
-        };
-        Window::new(
-            micros(self.start.unix_seconds_ceil())?,
-            micros(self.end.unix_seconds())?,
-        )
-        .ok()
+        let micros =
+            |s: i64| s.checked_mul(crate::time::MICROS_PER_SECOND).and_then(|m| Timestamp::from_micros(m).ok());
+        Window::new(micros(self.start.unix_seconds_ceil())?, micros(self.end.unix_seconds())?).ok()
     }
 }
 
@@ -125,10 +115,7 @@ impl TryFrom<Bounds> for Window {
 
 impl From<Window> for Bounds {
     fn from(w: Window) -> Bounds {
-        Bounds {
-            start: w.start,
-            end: w.end,
-        }
+        Bounds { start: w.start, end: w.end }
     }
 }
 
@@ -140,11 +127,7 @@ mod tests {
 
     fn window() -> impl Strategy<Value = Window> {
         (0i64..5_000_000, 1i64..5_000_000).prop_map(|(s, d)| {
-            Window::new(
-                Timestamp::from_micros(s).unwrap(),
-                Timestamp::from_micros(s + d).unwrap(),
-            )
-            .unwrap()
+            Window::new(Timestamp::from_micros(s).unwrap(), Timestamp::from_micros(s + d).unwrap()).unwrap()
         })
     }
 

@@ -39,9 +39,7 @@ impl Inside {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(Violation::Depth));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-        })
+        Ok(Self { depth: self.depth + 1 })
     }
 }
 
@@ -96,10 +94,7 @@ impl<'de> Visitor<'de> for Inside {
         self.deserialize(deserializer)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         self.deserialize(deserializer)
     }
 
@@ -120,9 +115,7 @@ impl<'de> Visitor<'de> for Inside {
             if key.starts_with("$serde_json::") {
                 return Err(A::Error::custom(Violation::ReservedKey));
             }
-            object
-                .insert(key, access.next_value_seed(inner)?)
-                .map_err(A::Error::custom)?;
+            object.insert(key, access.next_value_seed(inner)?).map_err(A::Error::custom)?;
         }
         Ok(Value::Object(object))
     }

@@ -21,18 +21,14 @@ fn canonical_bytes_are_recognised() {
         r#"{"\n":1,"\u0010":2," ":3,"\"":4,"\\":5,"a":6}"#,
     ] {
         assert_eq!(recognise(text.as_bytes()), Ok(()), "{text}");
-        assert_eq!(
-            Value::parse(text.as_bytes()).unwrap().to_bytes().unwrap(),
-            text.as_bytes()
-        );
+        assert_eq!(Value::parse(text.as_bytes()).unwrap().to_bytes().unwrap(), text.as_bytes());
     }
 }
 
 #[test]
 fn what_breaks_a_restriction_is_refused_by_both() {
     use Violation::{
-        Control, DuplicateKey, End, Float, IntegerRange, LoneSurrogate, NegativeZero, Nul, Null,
-        Syntax, Trailing,
+        Control, DuplicateKey, End, Float, IntegerRange, LoneSurrogate, NegativeZero, Nul, Null, Syntax, Trailing,
     };
     for (text, violation, offset) in [
         ("", End, 0),
@@ -85,18 +81,10 @@ fn what_breaks_a_restriction_is_refused_by_both() {
         ("{\"a\":1,\"a\":2}", DuplicateKey, 7),
     ] {
         let expected = CanonicalError::At { violation, offset };
-        assert_eq!(
-            Value::parse(text.as_bytes()),
-            Err(expected),
-            "parse {text:?}"
-        );
+        assert_eq!(Value::parse(text.as_bytes()), Err(expected), "parse {text:?}");
         // The white space of "[1 2]" is the first thing that is not canonical.
         if text != "[1 2]" {
-            assert_eq!(
-                recognise(text.as_bytes()),
-                Err(expected),
-                "recognise {text:?}"
-            );
+            assert_eq!(recognise(text.as_bytes()), Err(expected), "recognise {text:?}");
         }
     }
 }
@@ -125,18 +113,8 @@ fn what_is_valid_but_not_canonical_is_parsed_and_not_recognised() {
         (r#""\uD83D\uDE00x""#, Escape, 1, "\"\u{1f600}x\""),
         (r#"{"b":1,"a":2}"#, KeyOrder, 7, r#"{"a":2,"b":1}"#),
         (r#"{"a":1,"":2}"#, KeyOrder, 7, r#"{"":2,"a":1}"#),
-        (
-            r#"{"a":{"c":1,"b":2}}"#,
-            KeyOrder,
-            12,
-            r#"{"a":{"b":2,"c":1}}"#,
-        ),
-        (
-            "{\"\u{fb33}\":1,\"\u{1f600}\":2}",
-            KeyOrder,
-            9,
-            "{\"\u{1f600}\":2,\"\u{fb33}\":1}",
-        ),
+        (r#"{"a":{"c":1,"b":2}}"#, KeyOrder, 12, r#"{"a":{"b":2,"c":1}}"#),
+        ("{\"\u{fb33}\":1,\"\u{1f600}\":2}", KeyOrder, 9, "{\"\u{1f600}\":2,\"\u{fb33}\":1}"),
         // Raw bytes ascend, but the backslash stands for a smaller character.
         (r#"{"A":1,"\n":2}"#, KeyOrder, 7, r#"{"\n":2,"A":1}"#),
     ] {
@@ -150,11 +128,7 @@ fn what_is_valid_but_not_canonical_is_parsed_and_not_recognised() {
 
 #[test]
 fn duplicates_are_found_after_unescaping() {
-    for text in [
-        r#"{"a":1,"\u0061":2}"#,
-        r#"{"\u0061":1,"b":3,"a":2}"#,
-        r#"{"\/":1,"/":2}"#,
-    ] {
+    for text in [r#"{"a":1,"\u0061":2}"#, r#"{"\u0061":1,"b":3,"a":2}"#, r#"{"\/":1,"/":2}"#] {
         let error = Value::parse(text.as_bytes()).unwrap_err();
         assert_eq!(error.violation(), Some(Violation::DuplicateKey), "{text}");
         assert!(recognise(text.as_bytes()).is_err(), "{text}");
@@ -163,16 +137,8 @@ fn duplicates_are_found_after_unescaping() {
 
 #[test]
 fn invalid_utf8_is_refused_with_its_offset() {
-    for bytes in [
-        &b"\"\xff\""[..],
-        b"\"\xc0\x80\"",
-        b"\"\xed\xa0\x80\"",
-        b"\"\xf0\x9f\x98\"",
-    ] {
-        let refused = CanonicalError::At {
-            violation: Violation::Utf8,
-            offset: 1,
-        };
+    for bytes in [&b"\"\xff\""[..], b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"", b"\"\xf0\x9f\x98\""] {
+        let refused = CanonicalError::At { violation: Violation::Utf8, offset: 1 };
         assert_eq!(Value::parse(bytes), Err(refused));
         assert_eq!(recognise(bytes), Err(refused));
     }
@@ -183,12 +149,7 @@ fn invalid_utf8_is_refused_with_its_offset() {
 fn keys_sort_as_in_the_example_of_the_rfc() {
     let text = r#"{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}"#;
     let value = Value::parse(text.as_bytes()).unwrap();
-    let order: Vec<&str> = value
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(_, name)| name.as_str().unwrap())
-        .collect();
+    let order: Vec<&str> = value.as_object().unwrap().iter().map(|(_, name)| name.as_str().unwrap()).collect();
     let expected = [
         "Carriage Return",
         "One",

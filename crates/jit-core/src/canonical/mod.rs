@@ -90,7 +90,5 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CanonicalError
 
 fn read<T: DeserializeOwned>(canonical: &[u8]) -> Result<T, CanonicalError> {
     // Canonical bytes are one line, so the column is the byte offset. The message is dropped: it may quote the value.
-    serde_json::from_slice(canonical).map_err(|error| CanonicalError::Deserialize {
-        offset: error.column(),
-    })
+    serde_json::from_slice(canonical).map_err(|error| CanonicalError::Deserialize { offset: error.column() })
 }

@@ -15,11 +15,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Result<(), CanonicalError> {
 
 fn scan<'a, N: Node<'a>>(bytes: &'a [u8], canonical: bool) -> Result<N, CanonicalError> {
     let text = str::from_utf8(bytes).map_err(|error| Violation::Utf8.at(error.valid_up_to()))?;
-    let mut scanner = Scanner {
-        text,
-        pos: 0,
-        canonical,
-    };
+    let mut scanner = Scanner { text, pos: 0, canonical };
     scanner.space()?;
     let node = scanner.value(0)?;
     scanner.space()?;
@@ -39,11 +35,7 @@ trait Node<'a>: Sized {
     fn text(raw: RawText<'a>) -> Result<Self, CanonicalError>;
     fn push(items: &mut Self::Items, item: Self);
     fn array(items: Self::Items) -> Self;
-    fn insert(
-        members: &mut Self::Members,
-        key: Cow<'a, str>,
-        value: Self,
-    ) -> Result<(), CanonicalError>;
+    fn insert(members: &mut Self::Members, key: Cow<'a, str>, value: Self) -> Result<(), CanonicalError>;
     fn object(members: Self::Members) -> Self;
 }
 
@@ -105,11 +97,7 @@ impl<'a> Node<'a> for Seen {
         Self
     }
 
-    fn insert(
-        last: &mut Self::Members,
-        key: Cow<'a, str>,
-        Self: Self,
-    ) -> Result<(), CanonicalError> {
+    fn insert(last: &mut Self::Members, key: Cow<'a, str>, Self: Self) -> Result<(), CanonicalError> {
         if let Some(last) = last {
             match key_order(last, &key) {
                 std::cmp::Ordering::Less => {}
@@ -141,9 +129,7 @@ impl<'a> Scanner<'a> {
             Some(b'-' | b'0'..=b'9') => self.integer().map(N::int),
             Some(b't') => self.word("true").map(|_| N::bool(true)),
             Some(b'f') => self.word("false").map(|_| N::bool(false)),
-            Some(b'n') => self
-                .word("null")
-                .and_then(|start| Err(Violation::Null.at(start))),
+            Some(b'n') => self.word("null").and_then(|start| Err(Violation::Null.at(start))),
             _ => Err(self.unexpected()),
         }
     }
@@ -231,10 +217,7 @@ impl<'a> Scanner<'a> {
         let mut escaped = false;
         loop {
             let rest = self.bytes().get(self.pos..).unwrap_or_default();
-            self.pos += rest
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
-                .unwrap_or(rest.len());
+            self.pos += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -245,10 +228,7 @@ impl<'a> Scanner<'a> {
                 None => return Err(self.unexpected()),
             }
         }
-        let text = self
-            .text
-            .get(start..self.pos)
-            .ok_or(Violation::Utf8.at(start))?;
+        let text = self.text.get(start..self.pos).ok_or(Violation::Utf8.at(start))?;
         self.pos += 1;
         Ok(RawText { text, escaped })
     }
@@ -277,11 +257,7 @@ impl<'a> Scanner<'a> {
 
     fn unicode_escape(&mut self, start: usize) -> Result<char, CanonicalError> {
         let high = self.code_unit()?;
-        let low = if (0xd800..=0xdbff).contains(&high) && self.take(b'\\') {
-            Some(self.code_unit()?)
-        } else {
-            None
-        };
+        let low = if (0xd800..=0xdbff).contains(&high) && self.take(b'\\') { Some(self.code_unit()?) } else { None };
         let char = match char::decode_utf16(std::iter::once(high).chain(low)).next() {
             Some(Ok('\0')) => return Err(Violation::Nul.at(start)),
             Some(Ok(char)) => char,
@@ -289,12 +265,7 @@ impl<'a> Scanner<'a> {
         };
         let minimal = char < ' '
             && !matches!(char, '\u{8}' | '\t' | '\n' | '\u{c}' | '\r')
-            && !self
-                .bytes()
-                .get(start..self.pos)
-                .unwrap_or_default()
-                .iter()
-                .any(u8::is_ascii_uppercase);
+            && !self.bytes().get(start..self.pos).unwrap_or_default().iter().any(u8::is_ascii_uppercase);
         if self.canonical && !minimal {
             return Err(Violation::Escape.at(start));
         }
@@ -306,10 +277,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'u')?;
         let mut unit = 0;
         for _ in 0..4 {
-            let digit = self
-                .peek()
-                .and_then(|byte| char::from(byte).to_digit(16))
-                .ok_or_else(|| self.unexpected())?;
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16)).ok_or_else(|| self.unexpected())?;
             unit = unit << 4 | digit as u16;
             self.pos += 1;
         }
@@ -334,11 +302,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), CanonicalError> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.take(byte) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn take(&mut self, byte: u8) -> bool {
@@ -352,11 +316,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn unexpected(&self) -> CanonicalError {
-        let violation = if self.peek().is_none() {
-            Violation::End
-        } else {
-            Violation::Syntax
-        };
+        let violation = if self.peek().is_none() { Violation::End } else { Violation::Syntax };
         violation.at(self.pos)
     }
 
@@ -377,16 +337,8 @@ impl<'a> RawText<'a> {
             return Ok(Cow::Borrowed(self.text));
         }
         let mut decoded = String::with_capacity(self.text.len());
-        let mut scanner = Scanner {
-            text: self.text,
-            pos: 0,
-            canonical: false,
-        };
-        while let Some((plain, _)) = self
-            .text
-            .get(scanner.pos..)
-            .and_then(|rest| rest.split_once('\\'))
-        {
+        let mut scanner = Scanner { text: self.text, pos: 0, canonical: false };
+        while let Some((plain, _)) = self.text.get(scanner.pos..).and_then(|rest| rest.split_once('\\')) {
             decoded.push_str(plain);
             scanner.pos += plain.len();
             decoded.push(scanner.escape()?);
@@ -398,10 +350,7 @@ impl<'a> RawText<'a> {
 
 impl Violation {
     fn at(self, offset: usize) -> CanonicalError {
-        CanonicalError::At {
-            violation: self,
-            offset,
-        }
+        CanonicalError::At { violation: self, offset }
     }
 }
 

@@ -4,8 +4,8 @@
 use serde::{
     Serialize, Serializer,
     ser::{
-        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-        SerializeTupleStruct, SerializeTupleVariant,
+        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
+        SerializeTupleVariant,
     },
 };
 
@@ -30,36 +30,17 @@ impl Inside {
         if self.depth >= MAX_DEPTH {
             return Err(Violation::Depth.into());
         }
-        Ok(Self {
-            depth: self.depth + 1,
-        })
+        Ok(Self { depth: self.depth + 1 })
     }
 
     fn array(self, variant: Option<&'static str>) -> Result<Array, CanonicalError> {
-        let outer = if variant.is_some() {
-            self.deeper()?
-        } else {
-            self
-        };
-        Ok(Array {
-            inner: outer.deeper()?,
-            items: Vec::new(),
-            variant,
-        })
+        let outer = if variant.is_some() { self.deeper()? } else { self };
+        Ok(Array { inner: outer.deeper()?, items: Vec::new(), variant })
     }
 
     fn members(self, variant: Option<&'static str>) -> Result<Members, CanonicalError> {
-        let outer = if variant.is_some() {
-            self.deeper()?
-        } else {
-            self
-        };
-        Ok(Members {
-            inner: outer.deeper()?,
-            object: Object::new(),
-            key: None,
-            variant,
-        })
+        let outer = if variant.is_some() { self.deeper()? } else { self };
+        Ok(Members { inner: outer.deeper()?, object: Object::new(), key: None, variant })
     }
 }
 
@@ -234,10 +215,7 @@ impl SerializeSeq for Array {
     type Ok = Option<Value>;
     type Error = CanonicalError;
 
-    fn serialize_element<T: Serialize + ?Sized>(
-        &mut self,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
         self.items.push(self.inner.value(value)?);
         Ok(())
     }
@@ -251,10 +229,7 @@ impl SerializeTuple for Array {
     type Ok = Option<Value>;
     type Error = CanonicalError;
 
-    fn serialize_element<T: Serialize + ?Sized>(
-        &mut self,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
         SerializeSeq::serialize_element(self, value)
     }
 
@@ -307,10 +282,7 @@ impl SerializeMap for Members {
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
         let key = self.key.take();
-        let key = key
-            .as_ref()
-            .and_then(Value::as_str)
-            .ok_or(CanonicalError::Serialize)?;
+        let key = key.as_ref().and_then(Value::as_str).ok_or(CanonicalError::Serialize)?;
         match value.serialize(self.inner)? {
             Some(value) => self.object.insert(key, value),
             None => Ok(()),
@@ -326,11 +298,7 @@ impl SerializeStruct for Members {
     type Ok = Option<Value>;
     type Error = CanonicalError;
 
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), CanonicalError> {
         self.serialize_entry(key, value)
     }
 
@@ -343,11 +311,7 @@ impl SerializeStructVariant for Members {
     type Ok = Option<Value>;
     type Error = CanonicalError;
 
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), CanonicalError> {
         self.serialize_entry(key, value)
     }
 

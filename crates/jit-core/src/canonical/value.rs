@@ -210,11 +210,7 @@ impl Text {
     /// [`Violation::Nul`] if the text contains U+0000.
     pub fn new(text: impl Into<String>) -> Result<Self, CanonicalError> {
         let text = text.into();
-        if text.contains('\0') {
-            Err(Violation::Nul.into())
-        } else {
-            Ok(Self(text))
-        }
+        if text.contains('\0') { Err(Violation::Nul.into()) } else { Ok(Self(text)) }
     }
 
     /// The string.

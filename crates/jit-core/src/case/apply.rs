@@ -2,8 +2,8 @@
 
 use crate::{
     case::{
-        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseGrant, CaseObligation,
-        CaseRequest, MintState, Phase, RevocationState,
+        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseGrant, CaseObligation, CaseRequest, MintState,
+        Phase, RevocationState,
     },
     digest::LeafHash,
     ending::Ending,
@@ -58,24 +58,16 @@ impl Case {
         let header = record.header();
         let id = header.id;
         if header.stream != self.stream() || header.log != self.log {
-            return Err(ApplyError::OtherStream {
-                record: id,
-                stream: header.stream,
-            });
+            return Err(ApplyError::OtherStream { record: id, stream: header.stream });
         }
         let next = self.head.map_or(Some(0), |head| head.n.checked_add(1));
         if next != Some(header.n) || header.prev != self.head.map(|head| head.leaf) {
-            return Err(ApplyError::NotNext {
-                record: id,
-                n: header.n,
-            });
+            return Err(ApplyError::NotNext { record: id, n: header.n });
         }
         if self.closed {
             return Err(ApplyError::AfterClose(id));
         }
-        let event = record
-            .event()
-            .map_err(|source| ApplyError::Event { record: id, source })?;
+        let event = record.event().map_err(|source| ApplyError::Event { record: id, source })?;
         self.fold(record, &event).ok_or(ApplyError::Subject(id))?;
         self.head = Some(record.head());
         self.last = Some((header.at, header.clock.error_us));
@@ -90,10 +82,7 @@ impl Case {
     ///
     /// # Errors
     /// [`ApplyError`] at the first record that does not continue the case.
-    pub fn fold_all<'a>(
-        mut self,
-        records: impl IntoIterator<Item = &'a Record>,
-    ) -> Result<Self, ApplyError> {
+    pub fn fold_all<'a>(mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<Self, ApplyError> {
         for record in records {
             self.apply(record)?;
         }
@@ -105,12 +94,7 @@ impl Case {
         let header = record.header();
         let leaf = record.leaf();
         match event {
-            Event::RequestSubmitted(e) => {
-                self.request = Some(CaseRequest {
-                    leaf,
-                    submitted: e.clone(),
-                })
-            }
+            Event::RequestSubmitted(e) => self.request = Some(CaseRequest { leaf, submitted: e.clone() }),
             Event::RequestRefused(_) => self.refused = true,
             Event::RequestWithdrawn(_) => self.unsuccessful = Some(Phase::Withdrawn),
             Event::RequestLapsed(_) => self.unsuccessful = Some(Phase::Lapsed),
@@ -122,30 +106,17 @@ impl Case {
                 decision: e.decision.clone(),
             }),
             Event::ApprovalRecorded(e) => {
-                self.approvals.push(CaseApproval {
-                    leaf,
-                    approval: e.clone(),
-                    counts: true,
-                });
+                self.approvals.push(CaseApproval { leaf, approval: e.clone(), counts: true });
             }
             Event::ApprovalWithdrawn(e) => {
-                self.approvals
-                    .iter_mut()
-                    .find(|a| a.leaf == e.approval)?
-                    .counts = false;
+                self.approvals.iter_mut().find(|a| a.leaf == e.approval)?.counts = false;
             }
             Event::ApprovalNarrowed(_) | Event::ApprovalVoided(_) => {
                 self.approvals.iter_mut().for_each(|a| a.counts = false);
             }
             Event::GrantApproved(e) => {
                 let id = header.refs.grant?;
-                self.grant = Some(CaseGrant {
-                    id,
-                    leaf,
-                    approved: e.clone(),
-                    activated: None,
-                    end: None,
-                });
+                self.grant = Some(CaseGrant { id, leaf, approved: e.clone(), activated: None, end: None });
             }
             Event::GrantExtended(e) => self.grant.as_mut()?.approved.approved = e.approved,
             Event::GrantActivated(e) => self.grant.as_mut()?.activated = Some(e.actual_start),
@@ -156,12 +127,7 @@ impl Case {
             Event::GrantEligibilityWithdrawn(e) => self.fold_end(record, &e.ending)?,
             Event::GrantExternallyModified(e) => self.fold_end(record, &e.ending)?,
             Event::ObligationOpened(e) => {
-                let open = CaseObligation {
-                    leaf,
-                    task: e.task.clone(),
-                    due: e.due,
-                    closed: false,
-                };
+                let open = CaseObligation { leaf, task: e.task.clone(), due: e.due, closed: false };
                 self.obligations.insert(e.obligation, open);
             }
             Event::ObligationClosed(e) => self.obligations.get_mut(&e.obligation)?.closed = true,
@@ -192,12 +158,7 @@ impl Case {
 
     fn fold_end(&mut self, record: &Record, ending: &Ending) -> Option<()> {
         let kind: Kind = record.header().kind.clone();
-        let end = CaseEnd {
-            kind,
-            leaf: record.leaf(),
-            ending: ending.clone(),
-            at: record.header().at,
-        };
+        let end = CaseEnd { kind, leaf: record.leaf(), ending: ending.clone(), at: record.header().at };
         self.grant.as_mut()?.end = Some(end);
         Some(())
     }
@@ -216,11 +177,7 @@ impl Case {
             Event::CredentialFailed(_) => credential.mint = MintState::Failed,
             Event::CredentialUnknown(_) => credential.mint = MintState::Unknown,
             Event::CredentialReconciled(e) => {
-                credential.mint = if e.exists {
-                    MintState::FoundExisting
-                } else {
-                    MintState::NeverExisted
-                };
+                credential.mint = if e.exists { MintState::FoundExisting } else { MintState::NeverExisted };
                 credential.descriptor.clone_from(&e.descriptor);
             }
             Event::CredentialExpired(_) => credential.expired = true,
@@ -234,11 +191,7 @@ impl Case {
             Event::RevocationUnknown(_) => credential.revocation = RevocationState::Unknown,
             Event::RevocationIrrevocable(_) => credential.revocation = RevocationState::Irrevocable,
             Event::RevocationReconciled(e) => {
-                credential.revocation = if e.dead {
-                    RevocationState::Confirmed
-                } else {
-                    RevocationState::Failed
-                };
+                credential.revocation = if e.dead { RevocationState::Confirmed } else { RevocationState::Failed };
             }
             _ => return Some(()),
         }

@@ -32,10 +32,7 @@ impl Case {
             return Err(Refusal::Content);
         }
         let quorum = first.decision.obligations.approvals();
-        let mut given: Vec<GroupName> = self
-            .counting_approvals()
-            .filter_map(|a| a.approval.group.clone())
-            .collect();
+        let mut given: Vec<GroupName> = self.counting_approvals().filter_map(|a| a.approval.group.clone()).collect();
         if !quorum.is_some_and(|q| q.missing(&given).any(|(group, _)| *group == act.group)) {
             return Err(Refusal::GroupNotAsked(act.group.clone()));
         }
@@ -71,12 +68,7 @@ impl Case {
         Ok(events)
     }
 
-    pub(super) fn deny(
-        &self,
-        by: &Principal,
-        group: &GroupName,
-        reason: Option<&Prose>,
-    ) -> Decided {
+    pub(super) fn deny(&self, by: &Principal, group: &GroupName, reason: Option<&Prose>) -> Decided {
         match self.may_judge(by, group) {
             Ok(()) => Decided::done([GrantDenied {
                 by: Some(by.id()),
@@ -103,31 +95,16 @@ impl Case {
         if self.counting_approvals().any(|a| a.approval.approver == id) {
             return Err(Refusal::ApprovedAlready(id));
         }
-        let quorum = self
-            .first_decision()
-            .and_then(|d| d.decision.obligations.approvals());
-        if quorum.is_some_and(|q| q.names(group)) {
-            Ok(())
-        } else {
-            Err(Refusal::GroupNotAsked(group.clone()))
-        }
+        let quorum = self.first_decision().and_then(|d| d.decision.obligations.approvals());
+        if quorum.is_some_and(|q| q.names(group)) { Ok(()) } else { Err(Refusal::GroupNotAsked(group.clone())) }
     }
 
     /// Refuses a participant's act, on the record if the case still takes records.
-    pub(super) fn refused_act(
-        &self,
-        by: PrincipalId,
-        act: &'static str,
-        refusal: Refusal,
-    ) -> Decided {
+    pub(super) fn refused_act(&self, by: PrincipalId, act: &'static str, refusal: Refusal) -> Decided {
         if self.closed || self.head.is_none() {
             return Decided::refused(refusal);
         }
-        let record = CommandRefused {
-            by,
-            act: code(act),
-            code: refusal.code(),
-        };
+        let record = CommandRefused { by, act: code(act), code: refusal.code() };
         Decided::done([record.into()]).but(refusal)
     }
 }

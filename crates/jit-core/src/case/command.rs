@@ -1,6 +1,6 @@
 //! Commands to a case, what they need to know, and what comes of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     approval::{ApprovalContent, ApprovalSignature},
@@ -32,8 +32,10 @@ pub struct EvaluatedDecision {
 pub struct Approve {
     /// Who approves.
     pub approver: Principal,
-    /// For which group of the quorum; that the approver belongs to it is established by the caller.
+    /// For which group of the quorum.
     pub group: GroupName,
+    /// The groups the approver belongs to, as the caller has established.
+    pub member_of: BTreeSet<GroupName>,
     /// What the approver was shown. Anything else than what the case asks for now is refused.
     pub content: ApprovalContent,
     /// What the approver said.
@@ -135,6 +137,8 @@ pub enum Command {
         by: Principal,
         /// For which group.
         group: GroupName,
+        /// The groups the denier belongs to, as the caller has established.
+        member_of: BTreeSet<GroupName>,
         /// Why.
         reason: Option<Prose>,
     },
@@ -280,34 +284,16 @@ pub struct Decided {
 
 impl Decided {
     pub(super) fn done(events: impl IntoIterator<Item = Event>) -> Self {
-        Self {
-            steps: events
-                .into_iter()
-                .map(|event| Step { event, about: None })
-                .collect(),
-            outcome: Ok(()),
-        }
+        Self { steps: events.into_iter().map(|event| Step { event, about: None }).collect(), outcome: Ok(()) }
     }
 
     pub(super) fn about(credential: CredentialId, events: impl IntoIterator<Item = Event>) -> Self {
-        let steps = events
-            .into_iter()
-            .map(|event| Step {
-                event,
-                about: Some(credential),
-            })
-            .collect();
-        Self {
-            steps,
-            outcome: Ok(()),
-        }
+        let steps = events.into_iter().map(|event| Step { event, about: Some(credential) }).collect();
+        Self { steps, outcome: Ok(()) }
     }
 
     pub(super) fn refused(refusal: Refusal) -> Self {
-        Self {
-            steps: Vec::new(),
-            outcome: Err(refusal),
-        }
+        Self { steps: Vec::new(), outcome: Err(refusal) }
     }
 
     pub(super) fn but(mut self, refusal: Refusal) -> Self {

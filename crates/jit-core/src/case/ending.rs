@@ -28,13 +28,7 @@ impl Case {
         }
     }
 
-    pub(super) fn end(
-        &self,
-        by: &EndBy,
-        cause: &Code,
-        reason: Option<&Prose>,
-        context: &Context,
-    ) -> Decided {
+    pub(super) fn end(&self, by: &EndBy, cause: &Code, reason: Option<&Prose>, context: &Context) -> Decided {
         match self.try_end(by, cause, reason, context) {
             Ok(event) => Decided::done([event]),
             Err(refusal) => match by {
@@ -45,23 +39,13 @@ impl Case {
         }
     }
 
-    fn try_end(
-        &self,
-        by: &EndBy,
-        cause: &Code,
-        reason: Option<&Prose>,
-        context: &Context,
-    ) -> Result<Event, Refusal> {
+    fn try_end(&self, by: &EndBy, cause: &Code, reason: Option<&Prose>, context: &Context) -> Result<Event, Refusal> {
         let reason = reason.cloned();
         match by {
             EndBy::Holder(id) => {
                 let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
                 let own = self.interested().contains(id);
-                if own {
-                    Ok(GrantTerminated { ending, reason }.into())
-                } else {
-                    Err(Refusal::NotOwn(id.clone()))
-                }
+                if own { Ok(GrantTerminated { ending, reason }.into()) } else { Err(Refusal::NotOwn(id.clone())) }
             }
             EndBy::Other(id) => {
                 let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
@@ -75,24 +59,10 @@ impl Case {
     }
 
     /// The circumstances of an end now.
-    pub(super) fn ending(
-        &self,
-        actor: Option<PrincipalId>,
-        cause: Code,
-        context: &Context,
-    ) -> Result<Ending, Refusal> {
-        let grant = self
-            .grant
-            .as_ref()
-            .filter(|g| g.end.is_none())
-            .ok_or_else(|| Refusal::Phase(self.phase()))?;
+    pub(super) fn ending(&self, actor: Option<PrincipalId>, cause: Code, context: &Context) -> Result<Ending, Refusal> {
+        let grant = self.grant.as_ref().filter(|g| g.end.is_none()).ok_or_else(|| Refusal::Phase(self.phase()))?;
         let planned_end = grant.approved.approved.end();
-        let others = context
-            .still_justified_by
-            .iter()
-            .copied()
-            .filter(|id| *id != grant.id)
-            .collect();
+        let others = context.still_justified_by.iter().copied().filter(|id| *id != grant.id).collect();
         Ok(Ending {
             planned_end,
             requested_end: context.now.min(planned_end),
@@ -112,13 +82,11 @@ impl Case {
     ) -> Decided {
         let id = by.id();
         match self.may_close_obligation(obligation, by, text) {
-            Ok(()) => Decided::done([ObligationClosed {
-                obligation,
-                by: id,
-                finding: finding.clone(),
-                text: text.cloned(),
+            Ok(()) => {
+                Decided::done([
+                    ObligationClosed { obligation, by: id, finding: finding.clone(), text: text.cloned() }.into()
+                ])
             }
-            .into()]),
             Err(refusal) => self.refused_act(id, "close_obligation", refusal),
         }
     }
@@ -146,10 +114,7 @@ impl Case {
             return Err(Refusal::Interested(by.id()));
         }
         match (by, self.phase()) {
-            (
-                Principal::Human { .. },
-                Phase::Ended | Phase::Denied | Phase::Withdrawn | Phase::Lapsed,
-            ) => Ok(()),
+            (Principal::Human { .. }, Phase::Ended | Phase::Denied | Phase::Withdrawn | Phase::Lapsed) => Ok(()),
             (Principal::Human { .. }, phase) => Err(Refusal::Phase(phase)),
             _ => Err(Refusal::NotAPerson),
         }

@@ -42,11 +42,7 @@ impl Entitlement {
     /// A ledger of which nothing is recorded yet.
     #[must_use]
     pub fn new(id: EntitlementId) -> Self {
-        Self {
-            id,
-            head: None,
-            live: BTreeMap::new(),
-        }
+        Self { id, head: None, live: BTreeMap::new() }
     }
 
     /// Its stream.
@@ -63,10 +59,7 @@ impl Entitlement {
 
     /// The grants that justify the entitlement at a moment: entered, not ended, and not past their planned end.
     pub fn live_at(&self, at: Timestamp) -> impl Iterator<Item = GrantId> {
-        self.live
-            .iter()
-            .filter(move |(_, until)| at < **until)
-            .map(|(grant, _)| *grant)
+        self.live.iter().filter(move |(_, until)| at < **until).map(|(grant, _)| *grant)
     }
 
     /// Folds the next record of the ledger into it.
@@ -76,10 +69,7 @@ impl Entitlement {
     pub fn apply(&mut self, record: &Record) -> Result<(), EntitlementError> {
         let header = record.header();
         let next = self.head.map_or(Some(0), |head| head.n.checked_add(1));
-        if header.stream != self.stream()
-            || next != Some(header.n)
-            || header.prev != self.head.map(|head| head.leaf)
-        {
+        if header.stream != self.stream() || next != Some(header.n) || header.prev != self.head.map(|head| head.leaf) {
             return Err(EntitlementError::NotNext(header.n));
         }
         if let Event::EntitlementChanged(change) = record.event()? {
@@ -106,32 +96,16 @@ impl Entitlement {
         recorder: &Recorder,
         read: &ClockReading,
     ) -> Result<Record, EntitlementError> {
-        let (grant, retain) = case
-            .grant()
-            .zip(case.retain())
-            .ok_or(EntitlementError::NoGrant)?;
+        let (grant, retain) = case.grant().zip(case.retain()).ok_or(EntitlementError::NoGrant)?;
         let mut live: Vec<GrantId> = self.live_at(read.at).filter(|id| *id != grant.id).collect();
         if held {
             live.push(grant.id);
             live.sort();
         }
         let until = grant.approved.approved.end();
-        let event = EntitlementChanged {
-            held,
-            case: case.id(),
-            until,
-            live,
-        }
-        .into();
-        let refs = Refs {
-            request: Some(case.id()),
-            grant: Some(grant.id),
-            cause: Some(cause),
-            ..Refs::default()
-        };
-        let record = recorder
-            .draft(self.stream(), event, refs, retain.clone(), read.clone())?
-            .seal(self.head, None)?;
+        let event = EntitlementChanged { held, case: case.id(), until, live }.into();
+        let refs = Refs { request: Some(case.id()), grant: Some(grant.id), cause: Some(cause), ..Refs::default() };
+        let record = recorder.draft(self.stream(), event, refs, retain.clone(), read.clone())?.seal(self.head, None)?;
         self.apply(&record)?;
         Ok(record)
     }

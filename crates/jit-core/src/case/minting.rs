@@ -11,9 +11,8 @@ use crate::{
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::EvaluationPurpose,
     event::{
-        ApprovalVoided, CredentialExpired, CredentialFailed, CredentialIntended, CredentialIssued,
-        CredentialPrepared, CredentialReconciled, CredentialUnknown, Event, GrantActivated,
-        GrantEligibilityWithdrawn, PolicyEvaluated,
+        ApprovalVoided, CredentialExpired, CredentialFailed, CredentialIntended, CredentialIssued, CredentialPrepared,
+        CredentialReconciled, CredentialUnknown, Event, GrantActivated, GrantEligibilityWithdrawn, PolicyEvaluated,
     },
     ids::CredentialId,
     text::Code,
@@ -72,11 +71,7 @@ impl Case {
                 return Err(Refusal::SecretNotRetained(Box::new(descriptor.clone())));
             }
         }
-        if grant.approved.approved.contains(now) {
-            Ok(())
-        } else {
-            Err(Refusal::WindowNotOpen { now })
-        }
+        if grant.approved.approved.contains(now) { Ok(()) } else { Err(Refusal::WindowNotOpen { now }) }
     }
 
     pub(super) fn intend(&self, intend: &Intend, context: &Context) -> Decided {
@@ -109,15 +104,9 @@ impl Case {
             decision: decision.clone(),
             input: Some(intend.evaluated.input.clone()),
         };
-        let stricter = !decision
-            .obligations
-            .no_stricter_than(&first.decision.obligations);
+        let stricter = !decision.obligations.no_stricter_than(&first.decision.obligations);
         if !decision.permits() || stricter {
-            let cause = code(if stricter {
-                "stricter_obligations"
-            } else {
-                "no_longer_permitted"
-            });
+            let cause = code(if stricter { "stricter_obligations" } else { "no_longer_permitted" });
             let ending = self.ending(None, cause.clone(), context)?;
             return Ok(Decided::done([
                 record.into(),
@@ -136,37 +125,19 @@ impl Case {
             resolve_at: intend.resolve_at,
         };
         let mut decided = Decided::done([record.into()]);
-        decided.steps.push(Step {
-            event: intent.into(),
-            about: Some(intend.credential),
-        });
+        decided.steps.push(Step { event: intent.into(), about: Some(intend.credential) });
         Ok(decided)
     }
 
-    fn in_state(
-        &self,
-        credential: CredentialId,
-        states: &[MintState],
-    ) -> Result<&CaseCredential, Refusal> {
-        self.credentials
-            .get(&credential)
-            .filter(|c| states.contains(&c.mint))
-            .ok_or(Refusal::Credential(credential))
+    fn in_state(&self, credential: CredentialId, states: &[MintState]) -> Result<&CaseCredential, Refusal> {
+        self.credentials.get(&credential).filter(|c| states.contains(&c.mint)).ok_or(Refusal::Credential(credential))
     }
 
-    pub(super) fn prepared(
-        &self,
-        credential: CredentialId,
-        descriptor: &CredentialDescriptor,
-    ) -> Decided {
+    pub(super) fn prepared(&self, credential: CredentialId, descriptor: &CredentialDescriptor) -> Decided {
         match self.in_state(credential, &[MintState::Pending]) {
-            Ok(c) if as_intended(c, credential, descriptor) => Decided::about(
-                credential,
-                [CredentialPrepared {
-                    descriptor: descriptor.clone(),
-                }
-                .into()],
-            ),
+            Ok(c) if as_intended(c, credential, descriptor) => {
+                Decided::about(credential, [CredentialPrepared { descriptor: descriptor.clone() }.into()])
+            }
             Ok(_) => Decided::refused(Refusal::NotAsIntended(credential)),
             Err(refusal) => Decided::refused(refusal),
         }
@@ -183,17 +154,11 @@ impl Case {
             Ok(intended) => intended,
             Err(refusal) => return Decided::refused(refusal),
         };
-        let issued = CredentialIssued {
-            descriptor: descriptor.clone(),
-        }
-        .into();
+        let issued = CredentialIssued { descriptor: descriptor.clone() }.into();
         if !as_intended(intended, credential, descriptor) {
             // The record must not claim more than was approved, so a mint that went astray is a failed one.
-            let failed = CredentialFailed {
-                cause: code("not_as_intended"),
-            };
-            return Decided::about(credential, [failed.into()])
-                .but(Refusal::NotAsIntended(credential));
+            let failed = CredentialFailed { cause: code("not_as_intended") };
+            return Decided::about(credential, [failed.into()]).but(Refusal::NotAsIntended(credential));
         }
         let Ok(grant) = self.live_grant() else {
             return Decided::about(credential, [issued]).but(Refusal::EndedMeanwhile(credential));
@@ -203,44 +168,21 @@ impl Case {
         }
         let mut events: Vec<Event> = vec![issued];
         if grant.activated.is_none() {
-            events.push(
-                GrantActivated {
-                    actual_start: context.now.max(descriptor.window.start()),
-                }
-                .into(),
-            );
+            events.push(GrantActivated { actual_start: context.now.max(descriptor.window.start()) }.into());
         }
         Decided::about(credential, events)
     }
 
     pub(super) fn mint_failed(&self, credential: CredentialId, cause: &Code) -> Decided {
         match self.in_state(credential, &[MintState::Pending, MintState::Prepared]) {
-            Ok(_) => Decided::about(
-                credential,
-                [CredentialFailed {
-                    cause: cause.clone(),
-                }
-                .into()],
-            ),
+            Ok(_) => Decided::about(credential, [CredentialFailed { cause: cause.clone() }.into()]),
             Err(refusal) => Decided::refused(refusal),
         }
     }
 
-    pub(super) fn mint_unknown(
-        &self,
-        credential: CredentialId,
-        cause: &Code,
-        reconcile_at: Timestamp,
-    ) -> Decided {
+    pub(super) fn mint_unknown(&self, credential: CredentialId, cause: &Code, reconcile_at: Timestamp) -> Decided {
         match self.in_state(credential, &[MintState::Pending, MintState::Prepared]) {
-            Ok(_) => Decided::about(
-                credential,
-                [CredentialUnknown {
-                    cause: cause.clone(),
-                    reconcile_at,
-                }
-                .into()],
-            ),
+            Ok(_) => Decided::about(credential, [CredentialUnknown { cause: cause.clone(), reconcile_at }.into()]),
             Err(refusal) => Decided::refused(refusal),
         }
     }
@@ -262,11 +204,7 @@ impl Case {
         Decided::about(credential, [record.into()])
     }
 
-    pub(super) fn credential_expired(
-        &self,
-        credential: CredentialId,
-        context: &Context,
-    ) -> Decided {
+    pub(super) fn credential_expired(&self, credential: CredentialId, context: &Context) -> Decided {
         match self.in_state(credential, &[MintState::Issued, MintState::FoundExisting]) {
             Ok(c) if c.may_live() => match c.dies_at() {
                 Some(expired_at) if expired_at <= context.now => {

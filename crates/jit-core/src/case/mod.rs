@@ -19,8 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use apply::ApplyError;
 pub use command::{
-    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Intend, ParentState,
-    RevocationOutcome, Step,
+    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Intend, ParentState, RevocationOutcome, Step,
 };
 pub use entitlement::{Entitlement, EntitlementError};
 pub use recording::{RecordCaseError, StepOrigin};
@@ -194,20 +193,14 @@ impl CaseCredential {
     /// Whether the credential may still work: it exists or may exist, and its death is neither seen nor due.
     #[must_use]
     pub fn may_live(&self) -> bool {
-        let exists = matches!(
-            self.mint,
-            MintState::Issued | MintState::FoundExisting | MintState::Unknown
-        );
+        let exists = matches!(self.mint, MintState::Issued | MintState::FoundExisting | MintState::Unknown);
         exists && !self.expired && self.revocation != RevocationState::Confirmed
     }
 
     /// Whether its mint still lacks an outcome.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
-        matches!(
-            self.mint,
-            MintState::Pending | MintState::Prepared | MintState::Unknown
-        )
+        matches!(self.mint, MintState::Pending | MintState::Prepared | MintState::Unknown)
     }
 
     /// Until when the credential works at its target, verifiers' leeway included; `None` if it has no end of its own.
@@ -217,11 +210,9 @@ impl CaseCredential {
             Some(d) => (d.window, &d.capabilities),
             None => (self.intended.issued, &self.intended.capabilities),
         };
-        capabilities.native_expiry.then(|| {
-            window
-                .end()
-                .saturating_add(Duration::from_secs(capabilities.leeway_s.into()))
-        })
+        capabilities
+            .native_expiry
+            .then(|| window.end().saturating_add(Duration::from_secs(capabilities.leeway_s.into())))
     }
 }
 
@@ -398,9 +389,7 @@ impl Case {
     /// The decision on the request, which approvals are bound to.
     #[must_use]
     pub fn first_decision(&self) -> Option<&CaseDecision> {
-        self.decisions
-            .iter()
-            .find(|d| d.purpose == EvaluationPurpose::Request)
+        self.decisions.iter().find(|d| d.purpose == EvaluationPurpose::Request)
     }
 
     /// The approvals that count now.
@@ -447,10 +436,7 @@ impl Case {
             return None;
         }
         if matches!(self.phase(), Phase::Submitted | Phase::AwaitingApprovals)
-            && self
-                .request
-                .as_ref()
-                .is_some_and(|r| r.submitted.requested.end() <= now)
+            && self.request.as_ref().is_some_and(|r| r.submitted.requested.end() <= now)
         {
             return Some(Command::Lapse);
         }
@@ -461,10 +447,7 @@ impl Case {
             return Some(Command::Expire);
         }
         for (id, credential) in &self.credentials {
-            let known = matches!(
-                credential.mint,
-                MintState::Issued | MintState::FoundExisting
-            );
+            let known = matches!(credential.mint, MintState::Issued | MintState::FoundExisting);
             if known && credential.may_live() && credential.dies_at().is_some_and(|at| at <= now) {
                 return Some(Command::CredentialExpired { credential: *id });
             }
@@ -474,10 +457,8 @@ impl Case {
 
     /// Whether nothing can follow: the request is over, no credential may live, every obligation is closed.
     fn is_settled(&self) -> bool {
-        let over = matches!(
-            self.phase(),
-            Phase::Refused | Phase::Denied | Phase::Withdrawn | Phase::Lapsed | Phase::Ended
-        );
+        let over =
+            matches!(self.phase(), Phase::Refused | Phase::Denied | Phase::Withdrawn | Phase::Lapsed | Phase::Ended);
         over && !self
             .credentials
             .values()
@@ -488,9 +469,7 @@ impl Case {
     /// What may outlive an end at this moment.
     fn residual_access(&self) -> ResidualAccess {
         let living = self.credentials.iter().filter(|(_, c)| c.may_live());
-        let sessions = living
-            .clone()
-            .any(|(_, c)| !c.intended.capabilities.cuts_sessions);
+        let sessions = living.clone().any(|(_, c)| !c.intended.capabilities.cuts_sessions);
         let credentials = living
             .map(|(id, c)| {
                 let why = match (&c.mint, c.intended.capabilities.can_revoke) {
@@ -498,17 +477,10 @@ impl Case {
                     (_, true) => code("revocation_follows"),
                     (_, false) => code("cannot_recall"),
                 };
-                ResidualCredential {
-                    credential: *id,
-                    until: c.dies_at(),
-                    why,
-                }
+                ResidualCredential { credential: *id, until: c.dies_at(), why }
             })
             .collect();
-        ResidualAccess {
-            credentials,
-            sessions,
-        }
+        ResidualAccess { credentials, sessions }
     }
 
     /// The id that this case's grant has or will have.
@@ -523,10 +495,7 @@ impl Case {
 
     fn derived_id(&self, context: &str, of: &[u8]) -> [u8; 16] {
         let mut id = [0; 16];
-        for (to, from) in id
-            .iter_mut()
-            .zip(derive(context, &[self.id.as_bytes(), of]))
-        {
+        for (to, from) in id.iter_mut().zip(derive(context, &[self.id.as_bytes(), of])) {
             *to = from;
         }
         id

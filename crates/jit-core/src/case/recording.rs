@@ -50,51 +50,28 @@ impl Case {
             Command::Withdraw { by, reason } => self.withdraw(by, reason.as_ref()),
             Command::Lapse => self.lapse(context),
             Command::Intend(intend) => self.intend(intend, context),
-            Command::Prepared {
-                credential,
-                descriptor,
-            } => self.prepared(*credential, descriptor),
-            Command::Issued {
-                credential,
-                descriptor,
-            } => self.issued(*credential, descriptor, context),
+            Command::Prepared { credential, descriptor } => self.prepared(*credential, descriptor),
+            Command::Issued { credential, descriptor } => self.issued(*credential, descriptor, context),
             Command::MintFailed { credential, cause } => self.mint_failed(*credential, cause),
-            Command::MintUnknown {
-                credential,
-                cause,
-                reconcile_at,
-            } => self.mint_unknown(*credential, cause, *reconcile_at),
-            Command::MintReconciled {
-                credential,
-                existing,
-                finding,
-            } => self.mint_reconciled(*credential, existing.as_ref(), finding),
+            Command::MintUnknown { credential, cause, reconcile_at } => {
+                self.mint_unknown(*credential, cause, *reconcile_at)
+            }
+            Command::MintReconciled { credential, existing, finding } => {
+                self.mint_reconciled(*credential, existing.as_ref(), finding)
+            }
             Command::Expire => self.expire(context),
             Command::End { by, cause, reason } => self.end(by, cause, reason.as_ref(), context),
-            Command::IntendRevocation {
-                credential,
-                cause,
-                resolve_at,
-            } => self.intend_revocation(*credential, cause, *resolve_at),
-            Command::Revocation {
-                credential,
-                outcome,
-            } => self.revocation(*credential, outcome),
-            Command::RevocationReconciled {
-                credential,
-                dead,
-                finding,
-                retry_at,
-            } => self.revocation_reconciled(*credential, *dead, finding, *retry_at),
-            Command::CredentialExpired { credential } => {
-                self.credential_expired(*credential, context)
+            Command::IntendRevocation { credential, cause, resolve_at } => {
+                self.intend_revocation(*credential, cause, *resolve_at)
             }
-            Command::CloseObligation {
-                obligation,
-                by,
-                finding,
-                text,
-            } => self.close_obligation(*obligation, by, finding, text.as_ref()),
+            Command::Revocation { credential, outcome } => self.revocation(*credential, outcome),
+            Command::RevocationReconciled { credential, dead, finding, retry_at } => {
+                self.revocation_reconciled(*credential, *dead, finding, *retry_at)
+            }
+            Command::CredentialExpired { credential } => self.credential_expired(*credential, context),
+            Command::CloseObligation { obligation, by, finding, text } => {
+                self.close_obligation(*obligation, by, finding, text.as_ref())
+            }
             Command::Close => self.close(),
         }
     }
@@ -112,9 +89,7 @@ impl Case {
         read: &ClockReading,
     ) -> Result<Vec<Record>, RecordCaseError> {
         if let Some((last, error_us)) = self.last {
-            let latest = read
-                .at
-                .saturating_add(std::time::Duration::from_micros(read.clock.error_us.into()));
+            let latest = read.at.saturating_add(std::time::Duration::from_micros(read.clock.error_us.into()));
             let earliest = last.saturating_sub(std::time::Duration::from_micros(error_us.into()));
             if latest < earliest {
                 return Err(RecordCaseError::ClockBehind { now: read.at, last });
@@ -125,13 +100,7 @@ impl Case {
         for step in steps {
             let retain = next.retain.clone().unwrap_or_else(|| origin.retain.clone());
             let refs = next.refs(&step.event, step.about, origin);
-            let draft = recorder.draft(
-                next.stream(),
-                step.event.clone(),
-                refs,
-                retain,
-                read.clone(),
-            )?;
+            let draft = recorder.draft(next.stream(), step.event.clone(), refs, retain, read.clone())?;
             let record = draft.seal(next.head, None)?;
             next.apply(&record)?;
             records.push(record);
@@ -144,21 +113,13 @@ impl Case {
     fn refs(&self, event: &Event, about: Option<CredentialId>, origin: &StepOrigin) -> Refs {
         let first = self.first_decision();
         let request_leaf = self.request.as_ref().map(|r| r.leaf);
-        let end_leaf = self
-            .grant
-            .as_ref()
-            .and_then(|g| g.end.as_ref())
-            .map(|e| e.leaf);
+        let end_leaf = self.grant.as_ref().and_then(|g| g.end.as_ref()).map(|e| e.leaf);
         let grant_leaf = self.grant.as_ref().map(|g| g.leaf);
         let mut refs = Refs {
             request: Some(self.id),
             grant: self.grant.as_ref().map(|g| g.id),
             credential: about,
-            parent: self
-                .request
-                .as_ref()
-                .and_then(|r| r.submitted.parent.as_ref())
-                .map(|p| p.grant),
+            parent: self.request.as_ref().and_then(|r| r.submitted.parent.as_ref()).map(|p| p.grant),
             command: origin.command,
             ..Refs::default()
         };
@@ -205,9 +166,7 @@ impl Case {
             | Event::CredentialExpired(_)
             | Event::RevocationReconciled(_)
             | Event::GrantActivated(_) => refs.cause = known.map(|c| c.latest),
-            Event::ObligationClosed(e) => {
-                refs.cause = self.obligations.get(&e.obligation).map(|o| o.leaf)
-            }
+            Event::ObligationClosed(e) => refs.cause = self.obligations.get(&e.obligation).map(|o| o.leaf),
             Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) => refs.cause = request_leaf,
             other if is_end(&other.kind()) => {
                 refs.approved_by = grant_leaf;
@@ -245,21 +204,13 @@ impl StepOrigin {
     /// Steps that no participant's command caused.
     #[must_use]
     pub fn internal(retain: RetentionClass) -> Self {
-        Self {
-            command: None,
-            retain,
-            parent_end: None,
-        }
+        Self { command: None, retain, parent_end: None }
     }
 
     /// Steps that a command caused.
     #[must_use]
     pub fn command(command: CommandId, retain: RetentionClass) -> Self {
-        Self {
-            command: Some(command),
-            retain,
-            parent_end: None,
-        }
+        Self { command: Some(command), retain, parent_end: None }
     }
 
     /// Names the parent's end as the cause, if `by` is one.

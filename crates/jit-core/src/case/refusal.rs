@@ -38,6 +38,14 @@ pub enum Refusal {
     /// The quorum names no such group, or its count is met.
     #[error("group {0} is not asked")]
     GroupNotAsked(GroupName),
+    /// Somebody wants to approve or deny for a group they do not belong to.
+    #[error("{by} does not belong to group {group}")]
+    NotAMember {
+        /// Who.
+        by: PrincipalId,
+        /// For which group.
+        group: GroupName,
+    },
     /// What the approver was shown is not what is asked now (INV-08).
     #[error("what was approved is not what is asked now")]
     Content,
@@ -98,6 +106,7 @@ impl Refusal {
             Self::ApprovedAlready(_) => "approved_already",
             Self::NotAPerson => "not_a_person",
             Self::GroupNotAsked(_) => "group_not_asked",
+            Self::NotAMember { .. } => "not_a_member",
             Self::Content => "content",
             Self::WindowNotOpen { .. } => "window_not_open",
             Self::NotDue(_) => "not_due",

@@ -9,9 +9,8 @@ use crate::{
     },
     decision::EvaluationPurpose,
     event::{
-        ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied,
-        ObligationOpened, PolicyEvaluated, RequestLapsed, RequestRefused, RequestSubmitted,
-        RequestWithdrawn,
+        ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied, ObligationOpened,
+        PolicyEvaluated, RequestLapsed, RequestRefused, RequestSubmitted, RequestWithdrawn,
     },
     principal::PrincipalId,
     record::StreamHead,
@@ -27,11 +26,7 @@ impl Case {
         }
         if let Err(error) = request.check_submittable(context.now, &context.limits) {
             let refusal = Refusal::from(error);
-            let refused = RequestRefused {
-                requester: request.requester().id(),
-                code: refusal.code(),
-                count: 1,
-            };
+            let refused = RequestRefused { requester: Some(request.requester().id()), code: refusal.code(), count: 1 };
             return Decided::done([refused.into()]).but(refusal);
         }
         let mut events: Vec<Event> = vec![
@@ -51,21 +46,11 @@ impl Case {
         ];
         if let Some(emergency) = request.emergency() {
             let by = request.requester().id();
-            events.push(
-                BreakGlassInvoked {
-                    by,
-                    emergency: emergency.clone(),
-                }
-                .into(),
-            );
-            let review_due = context
-                .now
-                .saturating_add(emergency.review_within.to_duration());
+            events.push(BreakGlassInvoked { by, emergency: emergency.clone() }.into());
+            let review_due = context.now.saturating_add(emergency.review_within.to_duration());
             events.push(self.open_obligation("review", review_due));
             if request.justification().is_none() {
-                let due = context
-                    .now
-                    .saturating_add(emergency.justify_within.to_duration());
+                let due = context.now.saturating_add(emergency.justify_within.to_duration());
                 events.push(self.open_obligation("justification", due));
             }
         }
@@ -74,12 +59,7 @@ impl Case {
 
     fn open_obligation(&self, task: &'static str, due: Timestamp) -> Event {
         let task = code(task);
-        ObligationOpened {
-            obligation: self.obligation_id(&task),
-            task,
-            due,
-        }
-        .into()
+        ObligationOpened { obligation: self.obligation_id(&task), task, due }.into()
     }
 
     pub(super) fn evaluate(&self, evaluated: &EvaluatedDecision, context: &Context) -> Decided {
@@ -93,21 +73,10 @@ impl Case {
             input: Some(evaluated.input.clone()),
         };
         let denied = |by: Option<PrincipalId>, cause| {
-            Decided::done([
-                record.clone().into(),
-                GrantDenied {
-                    by,
-                    cause: code(cause),
-                    reason: None,
-                }
-                .into(),
-            ])
+            Decided::done([record.clone().into(), GrantDenied { by, cause: code(cause), reason: None }.into()])
         };
         if !decision.permits() {
-            let by = decision
-                .determining
-                .first()
-                .map(|d| PrincipalId::Rule(d.rule.clone()));
+            let by = decision.determining.first().map(|d| PrincipalId::Rule(d.rule.clone()));
             let cause = if decision.errors.is_empty() && by.is_some() {
                 "forbidden"
             } else if decision.errors.is_empty() {
@@ -122,11 +91,7 @@ impl Case {
         };
         let rule = PrincipalId::Rule(rule.clone());
         let requested = request.submitted.requested;
-        if decision
-            .obligations
-            .max_duration()
-            .is_some_and(|max| requested.duration() > max.to_duration())
-        {
+        if decision.obligations.max_duration().is_some_and(|max| requested.duration() > max.to_duration()) {
             return denied(Some(rule), "exceeds_max_duration");
         }
         if decision.obligations.approvals().is_some() {
@@ -164,20 +129,14 @@ impl Case {
                 if request.submitted.requester.id() != *by {
                     return self.refused_act(by.clone(), "withdraw", Refusal::NotOwn(by.clone()));
                 }
-                Decided::done([RequestWithdrawn {
-                    by: by.clone(),
-                    reason: reason.cloned(),
-                }
-                .into()])
+                Decided::done([RequestWithdrawn { by: by.clone(), reason: reason.cloned() }.into()])
             }
             (_, phase) => self.refused_act(by.clone(), "withdraw", Refusal::Phase(phase)),
         }
     }
 
     pub(super) fn lapse(&self, context: &Context) -> Decided {
-        let (Phase::Submitted | Phase::AwaitingApprovals, Some(request)) =
-            (self.phase(), &self.request)
-        else {
+        let (Phase::Submitted | Phase::AwaitingApprovals, Some(request)) = (self.phase(), &self.request) else {
             return Decided::refused(Refusal::Phase(self.phase()));
         };
         let deadline = request.submitted.requested.end();
@@ -189,10 +148,9 @@ impl Case {
 
     pub(super) fn close(&self) -> Decided {
         match self.head {
-            Some(StreamHead { n, .. }) if self.is_settled() => Decided::done([CaseClosed {
-                count: n.saturating_add(2),
+            Some(StreamHead { n, .. }) if self.is_settled() => {
+                Decided::done([CaseClosed { count: n.saturating_add(2) }.into()])
             }
-            .into()]),
             _ => Decided::refused(Refusal::NotSettled),
         }
     }

@@ -7,8 +7,8 @@ use crate::{
         refusal::Refusal,
     },
     event::{
-        Event, RevocationConfirmed, RevocationFailed, RevocationIntended, RevocationIrrevocable,
-        RevocationReconciled, RevocationUnknown,
+        Event, RevocationConfirmed, RevocationFailed, RevocationIntended, RevocationIrrevocable, RevocationReconciled,
+        RevocationUnknown,
     },
     ids::CredentialId,
     text::Code,
@@ -16,63 +16,28 @@ use crate::{
 };
 
 impl Case {
-    pub(super) fn intend_revocation(
-        &self,
-        credential: CredentialId,
-        cause: &Code,
-        resolve_at: Timestamp,
-    ) -> Decided {
+    pub(super) fn intend_revocation(&self, credential: CredentialId, cause: &Code, resolve_at: Timestamp) -> Decided {
         let open = self.credentials.get(&credential).filter(|c| {
             matches!(c.mint, MintState::Issued | MintState::FoundExisting)
                 && c.may_live()
-                && matches!(
-                    c.revocation,
-                    RevocationState::None | RevocationState::Failed
-                )
+                && matches!(c.revocation, RevocationState::None | RevocationState::Failed)
         });
         let Some(open) = open else {
             return Decided::refused(Refusal::Credential(credential));
         };
         let attempt = open.attempts.saturating_add(1);
-        Decided::about(
-            credential,
-            [RevocationIntended {
-                cause: cause.clone(),
-                attempt,
-                resolve_at,
-            }
-            .into()],
-        )
+        Decided::about(credential, [RevocationIntended { cause: cause.clone(), attempt, resolve_at }.into()])
     }
 
-    pub(super) fn revocation(
-        &self,
-        credential: CredentialId,
-        outcome: &RevocationOutcome,
-    ) -> Decided {
-        if self
-            .credentials
-            .get(&credential)
-            .is_none_or(|c| c.revocation != RevocationState::Pending)
-        {
+    pub(super) fn revocation(&self, credential: CredentialId, outcome: &RevocationOutcome) -> Decided {
+        if self.credentials.get(&credential).is_none_or(|c| c.revocation != RevocationState::Pending) {
             return Decided::refused(Refusal::Credential(credential));
         }
         let event: Event = match outcome.clone() {
             RevocationOutcome::Confirmed { finding } => RevocationConfirmed { finding }.into(),
-            RevocationOutcome::Failed { cause, retry_at } => {
-                RevocationFailed { cause, retry_at }.into()
-            }
-            RevocationOutcome::Unknown {
-                cause,
-                reconcile_at,
-            } => RevocationUnknown {
-                cause,
-                reconcile_at,
-            }
-            .into(),
-            RevocationOutcome::Irrevocable { cause, until } => {
-                RevocationIrrevocable { cause, until }.into()
-            }
+            RevocationOutcome::Failed { cause, retry_at } => RevocationFailed { cause, retry_at }.into(),
+            RevocationOutcome::Unknown { cause, reconcile_at } => RevocationUnknown { cause, reconcile_at }.into(),
+            RevocationOutcome::Irrevocable { cause, until } => RevocationIrrevocable { cause, until }.into(),
         };
         Decided::about(credential, [event])
     }
@@ -84,18 +49,10 @@ impl Case {
         finding: &Code,
         retry_at: Option<Timestamp>,
     ) -> Decided {
-        if self
-            .credentials
-            .get(&credential)
-            .is_none_or(|c| c.revocation != RevocationState::Unknown)
-        {
+        if self.credentials.get(&credential).is_none_or(|c| c.revocation != RevocationState::Unknown) {
             return Decided::refused(Refusal::Credential(credential));
         }
-        let record = RevocationReconciled {
-            dead,
-            finding: finding.clone(),
-            retry_at,
-        };
+        let record = RevocationReconciled { dead, finding: finding.clone(), retry_at };
         Decided::about(credential, [record.into()])
     }
 }

@@ -22,9 +22,7 @@ use crate::{
     request::{BreakGlass, ParentGrant},
     scope::Scope,
     source::Seconds,
-    text::{
-        Code, ExternalId, GroupName, IssuerName, Line, Prose, RetentionClass, SystemName, Version,
-    },
+    text::{Code, ExternalId, GroupName, IssuerName, Line, Prose, RetentionClass, SystemName, Version},
     time::Timestamp,
     window::Window,
 };

@@ -76,14 +76,10 @@ impl FromStr for Kind {
         }
         let well_formed = text.len() <= 64
             && text.contains('.')
-            && text.split('.').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-            });
-        if well_formed {
-            Ok(Self::Unknown(UnknownKind(text.to_owned())))
-        } else {
-            Err(KindError)
-        }
+            && text
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        if well_formed { Ok(Self::Unknown(UnknownKind(text.to_owned()))) } else { Err(KindError) }
     }
 }
 
@@ -151,13 +147,9 @@ impl Event {
             for (name, value) in facts.iter() {
                 // Records of stream `erasure` carry the position of `gov` beside the facts of their kind.
                 let position = name == "gov" && header.kind.family() == Some(StreamFamily::Erasure);
-                let known = specs
-                    .iter()
-                    .any(|s| s.place == FieldPlace::Fact && s.name == name);
+                let known = specs.iter().any(|s| s.place == FieldPlace::Fact && s.name == name);
                 if known {
-                    object
-                        .insert(name, value.clone())
-                        .map_err(EventError::Malformed)?;
+                    object.insert(name, value.clone()).map_err(EventError::Malformed)?;
                 } else if !position {
                     return Err(EventError::UnknownFact(header.kind.to_string()));
                 }
@@ -165,17 +157,11 @@ impl Event {
         }
         for spec in specs.iter().filter(|s| s.place != FieldPlace::Fact) {
             let payload = payload.ok_or(EventError::Purged)?;
-            let Some((_, field)) = payload
-                .fields()
-                .iter()
-                .find(|(name, _)| name.as_str() == spec.name)
-            else {
+            let Some((_, field)) = payload.fields().iter().find(|(name, _)| name.as_str() == spec.name) else {
                 continue;
             };
             match field.value() {
-                Some(value) => object
-                    .insert(spec.name, value.clone())
-                    .map_err(EventError::Malformed)?,
+                Some(value) => object.insert(spec.name, value.clone()).map_err(EventError::Malformed)?,
                 None if spec.place == FieldPlace::Personal => continue,
                 None => return Err(EventError::Absent(spec.name)),
             };

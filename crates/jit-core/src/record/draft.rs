@@ -83,23 +83,14 @@ impl Draft {
     ///
     /// # Errors
     /// [`RecordError`] if the header would be too large or the stream is full.
-    pub fn seal(
-        self,
-        prev: Option<StreamHead>,
-        gov: Option<StreamHead>,
-    ) -> Result<Record, RecordError> {
+    pub fn seal(self, prev: Option<StreamHead>, gov: Option<StreamHead>) -> Result<Record, RecordError> {
         let n = match prev {
             None => 0,
-            Some(head) => head
-                .n
-                .checked_add(1)
-                .ok_or(RecordError::StreamFull(self.stream))?,
+            Some(head) => head.n.checked_add(1).ok_or(RecordError::StreamFull(self.stream))?,
         };
         let mut facts = self.event.facts()?;
         if let (StreamId::Erasure, Some(gov)) = (self.stream, gov) {
-            facts
-                .get_or_insert_with(Object::new)
-                .insert("gov", crate::canonical::to_value(&gov)?)?;
+            facts.get_or_insert_with(Object::new).insert("gov", crate::canonical::to_value(&gov)?)?;
         }
         let header = Header {
             v: FormatVersion::V1,
@@ -135,18 +126,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder for one log and one process instance.
-    pub fn new(
-        log: LogOrigin,
-        writer: WriterId,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
-        Self {
-            log,
-            writer,
-            clock,
-            entropy,
-        }
+    pub fn new(log: LogOrigin, writer: WriterId, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { log, writer, clock, entropy }
     }
 
     /// The log it records for.
@@ -191,34 +172,15 @@ impl Recorder {
         let mut fields = BTreeMap::new();
         for (name, class, value) in event.fields()? {
             let salt = Salt::from_bytes(self.random()?);
-            fields.insert(
-                name.parse()?,
-                Field {
-                    class,
-                    content: FieldContent::Present { salt, value },
-                },
-            );
+            fields.insert(name.parse()?, Field { class, content: FieldContent::Present { salt, value } });
         }
         let payload = Payload::new(fields)?;
-        Ok(Draft {
-            log: self.log.clone(),
-            id,
-            stream,
-            event,
-            read,
-            writer: self.writer,
-            refs,
-            retain,
-            payload,
-        })
+        Ok(Draft { log: self.log.clone(), id, stream, event, read, writer: self.writer, refs, retain, payload })
     }
 }
 
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recorder")
-            .field("log", &self.log)
-            .field("writer", &self.writer)
-            .finish_non_exhaustive()
+        f.debug_struct("Recorder").field("log", &self.log).field("writer", &self.writer).finish_non_exhaustive()
     }
 }

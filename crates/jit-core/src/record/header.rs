@@ -85,11 +85,7 @@ impl Header {
     /// [`HeaderError`] if they would be too many or a fact has no canonical form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, HeaderError> {
         let bytes = canonical::to_bytes(self)?;
-        if bytes.len() > MAX_HEADER {
-            Err(HeaderError::TooLarge)
-        } else {
-            Ok(bytes)
-        }
+        if bytes.len() > MAX_HEADER { Err(HeaderError::TooLarge) } else { Ok(bytes) }
     }
 
     /// Reads a leaf. The bytes must be canonical; they are hashed as they stand and never written again.

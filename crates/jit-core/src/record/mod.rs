@@ -9,10 +9,7 @@ mod stream;
 
 pub use draft::{Draft, RecordError, Recorder};
 pub use header::{FormatVersion, Header, HeaderError, MAX_HEADER};
-pub use payload::{
-    Field, FieldClass, FieldContent, FieldName, MAX_FIELDS, MAX_PAYLOAD, Payload, PayloadError,
-    Salt,
-};
+pub use payload::{Field, FieldClass, FieldContent, FieldName, MAX_FIELDS, MAX_PAYLOAD, Payload, PayloadError, Salt};
 pub use recorded::{Recorded, RecordedError};
 pub use refs::Refs;
 pub use stream::{Expected, StreamHead, StreamId, StreamIdError};
@@ -64,12 +61,7 @@ impl Record {
 
     fn assemble(header: Header, header_bytes: Vec<u8>, payload: Option<Payload>) -> Self {
         let leaf = jit_log::leaf_hash(&header_bytes).into();
-        Self {
-            header,
-            header_bytes,
-            leaf,
-            payload,
-        }
+        Self { header, header_bytes, leaf, payload }
     }
 
     /// The header.
@@ -99,10 +91,7 @@ impl Record {
     /// The record's place at the end of its stream.
     #[must_use]
     pub fn head(&self) -> StreamHead {
-        StreamHead {
-            n: self.header.n,
-            leaf: self.leaf,
-        }
+        StreamHead { n: self.header.n, leaf: self.leaf }
     }
 
     /// What happened, read from kind, facts and payload.

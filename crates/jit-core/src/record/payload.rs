@@ -56,11 +56,7 @@ impl FromStr for FieldName {
         let mut bytes = text.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
         let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if first && rest && text.len() <= 63 {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(PayloadError::FieldName)
-        }
+        if first && rest && text.len() <= 63 { Ok(Self(text.to_owned())) } else { Err(PayloadError::FieldName) }
     }
 }
 
@@ -135,9 +131,7 @@ impl Serialize for Salt {
 impl<'de> Deserialize<'de> for Salt {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        decode_hex32(&text)
-            .map(Self)
-            .ok_or_else(|| de::Error::custom("salt is not 64 lower-case hex digits"))
+        decode_hex32(&text).map(Self).ok_or_else(|| de::Error::custom("salt is not 64 lower-case hex digits"))
     }
 }
 
@@ -181,11 +175,7 @@ impl Field {
     ///
     /// # Errors
     /// [`CanonicalError`] if the value nests too deeply.
-    pub fn digest(
-        &self,
-        record: RecordId,
-        name: &FieldName,
-    ) -> Result<FieldDigest, CanonicalError> {
+    pub fn digest(&self, record: RecordId, name: &FieldName) -> Result<FieldDigest, CanonicalError> {
         match &self.content {
             FieldContent::Present { salt, value } => field_digest(salt, record, name, value),
             FieldContent::Absent { digest } => Ok(*digest),
@@ -194,26 +184,12 @@ impl Field {
 }
 
 /// `derive_key("jit-evidence/1 field", salt ‖ record id ‖ u16be(len name) ‖ name ‖ canonical(value))` (evidence format, section 4).
-fn field_digest(
-    salt: &Salt,
-    record: RecordId,
-    name: &FieldName,
-    value: &Value,
-) -> Result<FieldDigest, CanonicalError> {
+fn field_digest(salt: &Salt, record: RecordId, name: &FieldName, value: &Value) -> Result<FieldDigest, CanonicalError> {
     // A name has at most 63 bytes, so its length fits the second byte of the big-endian u16.
     let length = [0, u8::try_from(name.0.len()).unwrap_or(u8::MAX)];
     let value = value.to_bytes()?;
-    let parts: [&[u8]; 5] = [
-        salt.as_bytes(),
-        record.as_bytes(),
-        &length,
-        name.0.as_bytes(),
-        &value,
-    ];
-    Ok(FieldDigest::from_bytes(derive(
-        "jit-evidence/1 field",
-        &parts,
-    )))
+    let parts: [&[u8]; 5] = [salt.as_bytes(), record.as_bytes(), &length, name.0.as_bytes(), &value];
+    Ok(FieldDigest::from_bytes(derive("jit-evidence/1 field", &parts)))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -237,11 +213,7 @@ impl Payload {
     /// # Errors
     /// [`PayloadError::TooManyFields`] past [`MAX_FIELDS`].
     pub fn new(fields: BTreeMap<FieldName, Field>) -> Result<Self, PayloadError> {
-        if fields.len() > MAX_FIELDS {
-            Err(PayloadError::TooManyFields)
-        } else {
-            Ok(Self { fields })
-        }
+        if fields.len() > MAX_FIELDS { Err(PayloadError::TooManyFields) } else { Ok(Self { fields }) }
     }
 
     /// The fields, sorted by name.
@@ -258,9 +230,7 @@ impl Payload {
         let mut copy = self.clone();
         for name in names {
             if let Some(field) = copy.fields.get_mut(name) {
-                field.content = FieldContent::Absent {
-                    digest: field.digest(record, name)?,
-                };
+                field.content = FieldContent::Absent { digest: field.digest(record, name)? };
             }
         }
         Ok(copy)
@@ -278,16 +248,10 @@ impl Payload {
                 text.push(',');
             }
             let digest = field.digest(id, name)?;
-            text.push_str(&format!(
-                "\"{name}\":{{\"c\":\"{}\",\"d\":\"{digest}\"}}",
-                field.class.as_str()
-            ));
+            text.push_str(&format!("\"{name}\":{{\"c\":\"{}\",\"d\":\"{digest}\"}}", field.class.as_str()));
         }
         text.push('}');
-        Ok(Commitment::from_bytes(derive(
-            "jit-evidence/1 payload",
-            &[text.as_bytes()],
-        )))
+        Ok(Commitment::from_bytes(derive("jit-evidence/1 payload", &[text.as_bytes()])))
     }
 
     /// The canonical bytes as stored and as bundles carry them: `{name: {c, salt, value} | {c, digest}}`.
@@ -296,11 +260,7 @@ impl Payload {
     /// [`PayloadError`] if a value nests too deeply or the whole is larger than [`MAX_PAYLOAD`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, PayloadError> {
         let bytes = canonical::to_bytes(self)?;
-        if bytes.len() > MAX_PAYLOAD {
-            Err(PayloadError::TooLarge)
-        } else {
-            Ok(bytes)
-        }
+        if bytes.len() > MAX_PAYLOAD { Err(PayloadError::TooLarge) } else { Ok(bytes) }
     }
 
     /// Reads stored bytes.
@@ -312,11 +272,7 @@ impl Payload {
             return Err(PayloadError::TooLarge);
         }
         let payload: Self = canonical::from_slice(bytes)?;
-        if payload.fields.len() > MAX_FIELDS {
-            Err(PayloadError::TooManyFields)
-        } else {
-            Ok(payload)
-        }
+        if payload.fields.len() > MAX_FIELDS { Err(PayloadError::TooManyFields) } else { Ok(payload) }
     }
 }
 
@@ -324,18 +280,12 @@ impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_map(self.fields.iter().map(|(name, field)| {
             let wire = match &field.content {
-                FieldContent::Present { salt, value } => FieldWire {
-                    c: field.class,
-                    digest: None,
-                    salt: Some(*salt),
-                    value: Some(value.clone()),
-                },
-                FieldContent::Absent { digest } => FieldWire {
-                    c: field.class,
-                    digest: Some(*digest),
-                    salt: None,
-                    value: None,
-                },
+                FieldContent::Present { salt, value } => {
+                    FieldWire { c: field.class, digest: None, salt: Some(*salt), value: Some(value.clone()) }
+                }
+                FieldContent::Absent { digest } => {
+                    FieldWire { c: field.class, digest: Some(*digest), salt: None, value: None }
+                }
             };
             (name, wire)
         }))
@@ -352,13 +302,7 @@ impl<'de> Deserialize<'de> for Payload {
                 (None, None, Some(digest)) => FieldContent::Absent { digest },
                 _ => return Err(de::Error::custom(PayloadError::FieldShape(name))),
             };
-            fields.insert(
-                name,
-                Field {
-                    class: wire.c,
-                    content,
-                },
-            );
+            fields.insert(name, Field { class: wire.c, content });
         }
         Payload::new(fields).map_err(de::Error::custom)
     }
