@@ -1,5 +1,7 @@
 //! Credentials as evidence sees them: a descriptor and what can be done about it, never the secret.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     ids::CredentialId,
     principal::PrincipalId,
     text::{ExternalId, IssuerName},
+    time::Timestamp,
     window::Window,
 };
 
@@ -66,4 +69,20 @@ pub struct CredentialDescriptor {
     pub window: Window,
     /// What can be done about it.
     pub capabilities: IssuerCapabilities,
+}
+
+impl CredentialDescriptor {
+    /// Until when the credential works at its target, verifiers' leeway included; `None` if it has no end of its own.
+    #[must_use]
+    pub fn dies_at(&self) -> Option<Timestamp> {
+        self.capabilities.dies_at(&self.window)
+    }
+}
+
+impl IssuerCapabilities {
+    /// Until when a credential of this window works at its target; `None` if it has no end of its own.
+    #[must_use]
+    pub fn dies_at(&self, window: &Window) -> Option<Timestamp> {
+        self.native_expiry.then(|| window.end().saturating_add(Duration::from_secs(self.leeway_s.into())))
+    }
 }

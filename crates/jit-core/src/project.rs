@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    credential::CredentialDescriptor,
     event::{Event, Kind},
-    ids::{CredentialId, ObligationId},
+    ids::CredentialId,
     principal::{Principal, PrincipalId},
     record::{Record, StreamId},
     text::SystemName,
@@ -93,8 +94,6 @@ pub enum DueTask {
     CredentialExpiry(CredentialId),
     /// A revocation has no outcome, an unknown one, or is due again.
     Revocation(CredentialId),
-    /// An obligation is overdue.
-    Obligation(ObligationId),
 }
 
 /// Names one piece of work: at most one of a kind is scheduled for a stream and subject.
@@ -152,8 +151,6 @@ pub fn project(record: &Record) -> Projection {
         Event::GrantDenied(_) | Event::RequestWithdrawn(_) | Event::RequestLapsed(_) => {
             p.done.push(due(DueTask::Lapse));
         }
-        Event::ObligationOpened(e) => p.due.push((due(DueTask::Obligation(e.obligation)), e.due)),
-        Event::ObligationClosed(e) => p.done.push(due(DueTask::Obligation(e.obligation))),
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
         _ if is_end(&header.kind) => p.done.push(due(DueTask::Expire)),
         _ => {
@@ -186,9 +183,7 @@ fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, crede
     let mint = due(DueTask::ResolveMint(credential));
     let expiry = due(DueTask::CredentialExpiry(credential));
     let revocation = due(DueTask::Revocation(credential));
-    let expires_at = |d: &crate::credential::CredentialDescriptor| {
-        d.window.end().saturating_add(std::time::Duration::from_secs(d.capabilities.leeway_s.into()))
-    };
+    let expires = |d: &CredentialDescriptor| d.dies_at().map(|at| (expiry, at));
     match event {
         Event::CredentialIntended(e) => {
             p.lookups.push(Lookup::new(LookupFamily::Credential, credential));
@@ -197,7 +192,7 @@ fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, crede
         Event::CredentialIssued(e) => {
             p.lookups.push(Lookup::new(LookupFamily::Fingerprint, e.descriptor.fingerprint));
             p.done.push(mint);
-            p.due.push((expiry, expires_at(&e.descriptor)));
+            p.due.extend(expires(&e.descriptor));
         }
         Event::CredentialFailed(_) => p.done.push(mint),
         Event::CredentialUnknown(e) => p.due.push((mint, e.reconcile_at)),
@@ -205,7 +200,7 @@ fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, crede
             p.done.push(mint);
             if let Some(descriptor) = &e.descriptor {
                 p.lookups.push(Lookup::new(LookupFamily::Fingerprint, descriptor.fingerprint));
-                p.due.push((expiry, expires_at(descriptor)));
+                p.due.extend(expires(descriptor));
             }
         }
         Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => p.done.extend([expiry, revocation]),

@@ -1,17 +1,9 @@
 //! Canonical JSON is one form per value: the recogniser, the parser, the writer and serde_json's own scanner agree about it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 use std::collections::BTreeMap;
 
-use jit_core::canonical::{
-    self, CanonicalError, Int, MAX_DEPTH, MAX_SAFE_INTEGER, Object, Text, Value, Violation,
-};
+use jit_core::canonical::{self, CanonicalError, Int, MAX_DEPTH, MAX_SAFE_INTEGER, Object, Text, Value, Violation};
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{Deserialize, Serialize};
 
@@ -36,10 +28,7 @@ fn nesting_is_allowed_up_to_32() {
     assert_eq!(canonical::from_slice::<Value>(&bytes).unwrap(), value);
 
     let (bytes, value) = nested(MAX_DEPTH + 1);
-    let at = CanonicalError::At {
-        violation: Violation::Depth,
-        offset: 32,
-    };
+    let at = CanonicalError::At { violation: Violation::Depth, offset: 32 };
     let built = CanonicalError::Value(Violation::Depth);
     assert_eq!(canonical::recognise(&bytes), Err(at));
     assert_eq!(Value::parse(&bytes), Err(at));
@@ -49,10 +38,7 @@ fn nesting_is_allowed_up_to_32() {
     assert!(serde_json::from_slice::<Value>(&bytes).is_err());
 
     let objects = "{\"a\":".repeat(33) + "1" + &"}".repeat(33);
-    let at = CanonicalError::At {
-        violation: Violation::Depth,
-        offset: 160,
-    };
+    let at = CanonicalError::At { violation: Violation::Depth, offset: 160 };
     assert_eq!(canonical::recognise(objects.as_bytes()), Err(at));
     assert_eq!(Value::parse(objects.as_bytes()), Err(at));
 }
@@ -61,14 +47,8 @@ fn nesting_is_allowed_up_to_32() {
 fn a_million_brackets_neither_recurse_nor_allocate() {
     for unit in ["[", "{\"\":", "[{\"a\":"] {
         let bytes = unit.repeat(1_000_000).into_bytes();
-        assert_eq!(
-            canonical::recognise(&bytes).unwrap_err().violation(),
-            Some(Violation::Depth)
-        );
-        assert_eq!(
-            Value::parse(&bytes).unwrap_err().violation(),
-            Some(Violation::Depth)
-        );
+        assert_eq!(canonical::recognise(&bytes).unwrap_err().violation(), Some(Violation::Depth));
+        assert_eq!(Value::parse(&bytes).unwrap_err().violation(), Some(Violation::Depth));
     }
 }
 
@@ -78,23 +58,15 @@ fn ten_megabytes_take_linear_time() {
     let escapes = format!("\"{}\"", "\\n".repeat(5_000_000));
     let plain = format!("\"{}\"", "x".repeat(10_000_000));
     let digits = "1".repeat(10_000_000);
-    let long_keys: Vec<String> = (0..200)
-        .map(|i| format!("\"{}{i:04}\":0", "\\n".repeat(4_000)))
-        .collect();
+    let long_keys: Vec<String> = (0..200).map(|i| format!("\"{}{i:04}\":0", "\\n".repeat(4_000))).collect();
     let long_keys = format!("{{{}}}", long_keys.join(","));
     let many_keys: Vec<String> = (0..50_000).map(|i| format!("\"{i:06}\":0")).collect();
     let many_keys = format!("{{{}}}", many_keys.join(","));
     for text in [&escapes, &plain, &long_keys, &many_keys] {
         assert_eq!(canonical::recognise(text.as_bytes()), Ok(()));
-        assert_eq!(
-            Value::parse(text.as_bytes()).unwrap().to_bytes().unwrap(),
-            text.as_bytes()
-        );
+        assert_eq!(Value::parse(text.as_bytes()).unwrap().to_bytes().unwrap(), text.as_bytes());
     }
-    let refused = CanonicalError::At {
-        violation: Violation::IntegerRange,
-        offset: 0,
-    };
+    let refused = CanonicalError::At { violation: Violation::IntegerRange, offset: 0 };
     assert_eq!(canonical::recognise(digits.as_bytes()), Err(refused));
     assert_eq!(Value::parse(digits.as_bytes()), Err(refused));
 }
@@ -103,20 +75,9 @@ fn ten_megabytes_take_linear_time() {
 
 #[test]
 fn constructors_keep_the_restrictions() {
-    assert_eq!(
-        Int::new(MAX_SAFE_INTEGER).unwrap().get(),
-        9_007_199_254_740_991
-    );
-    assert_eq!(
-        Int::new(-MAX_SAFE_INTEGER).unwrap().get(),
-        -9_007_199_254_740_991
-    );
-    for int in [
-        MAX_SAFE_INTEGER + 1,
-        -MAX_SAFE_INTEGER - 1,
-        i64::MAX,
-        i64::MIN,
-    ] {
+    assert_eq!(Int::new(MAX_SAFE_INTEGER).unwrap().get(), 9_007_199_254_740_991);
+    assert_eq!(Int::new(-MAX_SAFE_INTEGER).unwrap().get(), -9_007_199_254_740_991);
+    for int in [MAX_SAFE_INTEGER + 1, -MAX_SAFE_INTEGER - 1, i64::MAX, i64::MIN] {
         assert_eq!(Int::new(int), Err(Violation::IntegerRange.into()));
     }
     assert_eq!(Int::try_from(u64::MAX), Err(Violation::IntegerRange.into()));
@@ -125,41 +86,22 @@ fn constructors_keep_the_restrictions() {
     let mut object = Object::new();
     assert!(object.is_empty());
     object.insert("a", Int::from(1_u32).into()).unwrap();
-    assert_eq!(
-        object.insert("a", true.into()),
-        Err(Violation::DuplicateKey.into())
-    );
+    assert_eq!(object.insert("a", true.into()), Err(Violation::DuplicateKey.into()));
     assert_eq!(object.insert("\0", true.into()), Err(Violation::Nul.into()));
     assert_eq!(object.get("a").and_then(Value::as_int), Some(1));
-    assert_eq!(
-        (object.len(), object.get("b"), object.get("\0")),
-        (1, None, None)
-    );
+    assert_eq!((object.len(), object.get("b"), object.get("\0")), (1, None, None));
     assert_eq!(object.remove("a"), Some(Int::from(1_u8).into()));
     assert!(object.is_empty());
 }
 
 #[test]
 fn reserved_keys_are_found_at_any_level() {
-    for text in [
-        r#"{"$a":1}"#,
-        r#"[[{"a":{"$":1}}]]"#,
-        r#"{"a":{"\u0024absent":""}}"#,
-    ] {
+    for text in [r#"{"$a":1}"#, r#"[[{"a":{"$":1}}]]"#, r#"{"a":{"\u0024absent":""}}"#] {
         let value = Value::parse(text.as_bytes()).unwrap();
-        assert_eq!(
-            value.check_no_reserved_keys(),
-            Err(Violation::ReservedKey.into()),
-            "{text}"
-        );
+        assert_eq!(value.check_no_reserved_keys(), Err(Violation::ReservedKey.into()), "{text}");
     }
     for text in [r#"{"a$":"$","b":["$c"]}"#, "\"$\"", "{}"] {
-        assert_eq!(
-            Value::parse(text.as_bytes())
-                .unwrap()
-                .check_no_reserved_keys(),
-            Ok(())
-        );
+        assert_eq!(Value::parse(text.as_bytes()).unwrap().check_no_reserved_keys(), Ok(()));
     }
 }
 
@@ -189,36 +131,17 @@ fn types_round_trip_and_leave_out_what_is_absent() {
     let context = Value::parse(br#"{"b":[1,true,"x"],"a":{"$absent":"not_available"}}"#).unwrap();
     for (context, ending, bytes) in [
         (None, Ending::Expired, r#"{"ending":"expired","until":5}"#),
-        (
-            None,
-            Ending::Revoked("r".into()),
-            r#"{"ending":{"revoked":"r"},"until":5}"#,
-        ),
-        (
-            None,
-            Ending::Handed(1, -2),
-            r#"{"ending":{"handed":[1,-2]},"until":5}"#,
-        ),
+        (None, Ending::Revoked("r".into()), r#"{"ending":{"revoked":"r"},"until":5}"#),
+        (None, Ending::Handed(1, -2), r#"{"ending":{"handed":[1,-2]},"until":5}"#),
         (
             Some(context),
-            Ending::Superseded {
-                by: None,
-                partly: true,
-            },
+            Ending::Superseded { by: None, partly: true },
             r#"{"context":{"a":{"$absent":"not_available"},"b":[1,true,"x"]},"ending":{"superseded":{"partly":true}},"until":5}"#,
         ),
     ] {
-        let window = Window {
-            until: 5,
-            note: None,
-            context,
-            ending,
-        };
+        let window = Window { until: 5, note: None, context, ending };
         assert_eq!(canonical::to_bytes(&window).unwrap(), bytes.as_bytes());
-        assert_eq!(
-            canonical::from_slice::<Window>(bytes.as_bytes()).unwrap(),
-            window
-        );
+        assert_eq!(canonical::from_slice::<Window>(bytes.as_bytes()).unwrap(), window);
         let value = canonical::to_value(&window).unwrap();
         assert_eq!(canonical::from_value::<Window>(&value).unwrap(), window);
     }
@@ -252,58 +175,25 @@ fn types_without_canonical_form_are_refused() {
     for (refused, error) in [
         (canonical::to_bytes(&0.5), Violation::Float.into()),
         (canonical::to_bytes(&[1.0_f32]), Violation::Float.into()),
-        (
-            canonical::to_bytes(&BTreeMap::from([("a", f64::NAN)])),
-            Violation::Float.into(),
-        ),
-        (
-            canonical::to_bytes(&u64::MAX),
-            Violation::IntegerRange.into(),
-        ),
-        (
-            canonical::to_bytes(&i64::MIN),
-            Violation::IntegerRange.into(),
-        ),
-        (
-            canonical::to_bytes(&(MAX_SAFE_INTEGER + 1)),
-            Violation::IntegerRange.into(),
-        ),
+        (canonical::to_bytes(&BTreeMap::from([("a", f64::NAN)])), Violation::Float.into()),
+        (canonical::to_bytes(&u64::MAX), Violation::IntegerRange.into()),
+        (canonical::to_bytes(&i64::MIN), Violation::IntegerRange.into()),
+        (canonical::to_bytes(&(MAX_SAFE_INTEGER + 1)), Violation::IntegerRange.into()),
         (canonical::to_bytes(&None::<u8>), Violation::Null.into()),
         (canonical::to_bytes(&()), Violation::Null.into()),
-        (
-            canonical::to_bytes(&[Some(1), None]),
-            Violation::Null.into(),
-        ),
-        (
-            canonical::to_bytes(&Variant::Maybe(None)),
-            Violation::Null.into(),
-        ),
+        (canonical::to_bytes(&[Some(1), None]), Violation::Null.into()),
+        (canonical::to_bytes(&Variant::Maybe(None)), Violation::Null.into()),
         (canonical::to_bytes("a\0"), Violation::Nul.into()),
-        (
-            canonical::to_bytes(&BTreeMap::from([("\0", 1)])),
-            Violation::Nul.into(),
-        ),
-        (
-            canonical::to_bytes(&Twice { a: 1, rest }),
-            Violation::DuplicateKey.into(),
-        ),
-        (
-            canonical::to_bytes(&BTreeMap::from([(1, 1)])),
-            CanonicalError::Serialize,
-        ),
+        (canonical::to_bytes(&BTreeMap::from([("\0", 1)])), Violation::Nul.into()),
+        (canonical::to_bytes(&Twice { a: 1, rest }), Violation::DuplicateKey.into()),
+        (canonical::to_bytes(&BTreeMap::from([(1, 1)])), CanonicalError::Serialize),
         (canonical::to_bytes(&Raw), CanonicalError::Serialize),
         (canonical::to_bytes(&Failing), CanonicalError::Serialize),
     ] {
         assert_eq!(refused, Err(error));
     }
-    assert_eq!(
-        canonical::to_bytes(&Variant::Maybe(Some(1))).unwrap(),
-        br#"{"Maybe":1}"#
-    );
-    assert_eq!(
-        canonical::to_bytes(&BTreeMap::from([("a", Some(None::<u8>))])).unwrap(),
-        b"{}"
-    );
+    assert_eq!(canonical::to_bytes(&Variant::Maybe(Some(1))).unwrap(), br#"{"Maybe":1}"#);
+    assert_eq!(canonical::to_bytes(&BTreeMap::from([("a", Some(None::<u8>))])).unwrap(), b"{}");
 }
 
 #[test]
@@ -329,10 +219,7 @@ fn typed_reading_refuses_what_is_not_canonical_or_does_not_fit() {
 fn a_number_in_disguise_is_refused() {
     let disguised = br#"{"$serde_json::private::Number":"1.5"}"#;
     assert!(canonical::from_slice::<Value>(disguised).is_err());
-    assert_eq!(
-        canonical::from_slice::<Value>(b"15").unwrap(),
-        Int::from(15).into()
-    );
+    assert_eq!(canonical::from_slice::<Value>(b"15").unwrap(), Int::from(15).into());
 }
 
 // --- properties ---
@@ -415,9 +302,7 @@ fn write_loosely(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mu
 }
 
 fn write_space(choices: &mut impl Iterator<Item = u8>, out: &mut String) {
-    out.push_str(
-        ["", "", "", "", "", "", " ", "\n\t\r "][usize::from(choices.next().unwrap_or(0) % 8)],
-    );
+    out.push_str(["", "", "", "", "", "", " ", "\n\t\r "][usize::from(choices.next().unwrap_or(0) % 8)]);
 }
 
 fn write_string(text: &str, choices: &mut impl Iterator<Item = u8>, out: &mut String) {
@@ -425,14 +310,8 @@ fn write_string(text: &str, choices: &mut impl Iterator<Item = u8>, out: &mut St
     for char in text.chars() {
         match (choices.next().unwrap_or(0) % 8, char) {
             (1, '/') => out.push_str("\\/"),
-            (2, _) => char
-                .encode_utf16(&mut [0; 2])
-                .iter()
-                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
-            (3, _) => char
-                .encode_utf16(&mut [0; 2])
-                .iter()
-                .for_each(|unit| out.push_str(&format!("\\u{unit:04X}"))),
+            (2, _) => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            (3, _) => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04X}"))),
             _ => {
                 let quoted = serde_json::to_string(&char).unwrap();
                 out.push_str(&quoted[1..quoted.len() - 1]);
@@ -489,9 +368,7 @@ fn json_like() -> impl Strategy<Value = String> {
 /// nothing with ours, has to find the same value.
 fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
     let parsed = Value::parse(bytes);
-    let canonical = parsed
-        .as_ref()
-        .is_ok_and(|value| value.to_bytes().unwrap() == bytes);
+    let canonical = parsed.as_ref().is_ok_and(|value| value.to_bytes().unwrap() == bytes);
     prop_assert_eq!(canonical::recognise(bytes).is_ok(), canonical);
     let other = serde_json::from_slice::<Value>(bytes);
     prop_assert_eq!(parsed.ok(), other.ok());

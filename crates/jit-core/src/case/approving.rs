@@ -1,5 +1,7 @@
 //! Approving, denying, and the refusals of participants' acts.
 
+use std::collections::BTreeSet;
+
 use crate::{
     approval::ApprovalMethod,
     case::{
@@ -21,7 +23,7 @@ impl Case {
     }
 
     fn try_approve(&self, act: &Approve, context: &Context) -> Result<Vec<Event>, Refusal> {
-        self.may_judge(&act.approver, &act.group)?;
+        self.may_judge(&act.approver, &act.group, &act.member_of)?;
         let (Some(request), Some(first)) = (&self.request, self.first_decision()) else {
             return Err(Refusal::Phase(self.phase()));
         };
@@ -68,8 +70,14 @@ impl Case {
         Ok(events)
     }
 
-    pub(super) fn deny(&self, by: &Principal, group: &GroupName, reason: Option<&Prose>) -> Decided {
-        match self.may_judge(by, group) {
+    pub(super) fn deny(
+        &self,
+        by: &Principal,
+        group: &GroupName,
+        member_of: &BTreeSet<GroupName>,
+        reason: Option<&Prose>,
+    ) -> Decided {
+        match self.may_judge(by, group, member_of) {
             Ok(()) => Decided::done([GrantDenied {
                 by: Some(by.id()),
                 cause: code("denied_by_approver"),
@@ -81,13 +89,16 @@ impl Case {
     }
 
     /// Whether somebody may approve or deny for a group now.
-    fn may_judge(&self, by: &Principal, group: &GroupName) -> Result<(), Refusal> {
+    fn may_judge(&self, by: &Principal, group: &GroupName, member_of: &BTreeSet<GroupName>) -> Result<(), Refusal> {
         if self.phase() != Phase::AwaitingApprovals {
             return Err(Refusal::Phase(self.phase()));
         }
         let id = by.id();
         if matches!(by, Principal::Rule { .. } | Principal::Agent(_)) {
             return Err(Refusal::NotAPerson);
+        }
+        if !member_of.contains(group) {
+            return Err(Refusal::NotAMember { by: id, group: group.clone() });
         }
         if self.interested().contains(&id) {
             return Err(Refusal::Interested(id));

@@ -15,7 +15,7 @@ mod refusal;
 mod requesting;
 mod revoking;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 pub use apply::ApplyError;
 pub use command::{
@@ -206,13 +206,10 @@ impl CaseCredential {
     /// Until when the credential works at its target, verifiers' leeway included; `None` if it has no end of its own.
     #[must_use]
     pub fn dies_at(&self) -> Option<Timestamp> {
-        let (window, capabilities) = match &self.descriptor {
-            Some(d) => (d.window, &d.capabilities),
-            None => (self.intended.issued, &self.intended.capabilities),
-        };
-        capabilities
-            .native_expiry
-            .then(|| window.end().saturating_add(Duration::from_secs(capabilities.leeway_s.into())))
+        match &self.descriptor {
+            Some(descriptor) => descriptor.dies_at(),
+            None => self.intended.capabilities.dies_at(&self.intended.issued),
+        }
     }
 }
 

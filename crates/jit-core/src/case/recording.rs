@@ -46,7 +46,7 @@ impl Case {
             Command::Submit(request) => self.submit(request, context),
             Command::Evaluate(evaluated) => self.evaluate(evaluated, context),
             Command::Approve(act) => self.approve(act, context),
-            Command::Deny { by, group, reason } => self.deny(by, group, reason.as_ref()),
+            Command::Deny { by, group, member_of, reason } => self.deny(by, group, member_of, reason.as_ref()),
             Command::Withdraw { by, reason } => self.withdraw(by, reason.as_ref()),
             Command::Lapse => self.lapse(context),
             Command::Intend(intend) => self.intend(intend, context),
