@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical::{CanonicalError, Object, Value},
+    event::RequestSubmitted,
     external::ExternalRef,
     ids::{CaseId, GrantId},
     justification::Justification,
@@ -218,6 +219,40 @@ impl Request {
         retain: RetentionClass,
     ) -> RequestBuilder {
         RequestBuilder::new(requester, scope, window, None, Some(break_glass), retain)
+    }
+
+    /// The request as it was recorded, to be judged again under the policy of today.
+    #[must_use]
+    pub fn from_submitted(submitted: &RequestSubmitted, retain: RetentionClass) -> Self {
+        Self {
+            requester: submitted.requester.clone(),
+            recipient: submitted.recipient.clone(),
+            scope: submitted.scope.clone(),
+            window: submitted.requested,
+            justification: submitted.justification.clone(),
+            break_glass: submitted.break_glass.clone(),
+            parent: submitted.parent.clone(),
+            external: submitted.external.clone(),
+            attributes: submitted.attributes.clone(),
+            retain,
+        }
+    }
+
+    /// The record of this request.
+    #[must_use]
+    pub fn to_submitted(&self) -> RequestSubmitted {
+        RequestSubmitted {
+            requester: self.requester.clone(),
+            recipient: self.recipient.clone(),
+            scope: self.scope.clone(),
+            requested: self.window,
+            justified: self.justification.is_some(),
+            justification: self.justification.clone(),
+            break_glass: self.break_glass.clone(),
+            parent: self.parent.clone(),
+            external: self.external.clone(),
+            attributes: self.attributes.clone(),
+        }
     }
 
     /// Who asks.

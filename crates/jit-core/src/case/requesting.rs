@@ -10,7 +10,7 @@ use crate::{
     decision::EvaluationPurpose,
     event::{
         ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied, ObligationOpened,
-        PolicyEvaluated, RequestLapsed, RequestRefused, RequestSubmitted, RequestWithdrawn,
+        PolicyEvaluated, RequestLapsed, RequestRefused, RequestWithdrawn,
     },
     principal::PrincipalId,
     record::StreamHead,
@@ -29,21 +29,7 @@ impl Case {
             let refused = RequestRefused { requester: Some(request.requester().id()), code: refusal.code(), count: 1 };
             return Decided::done([refused.into()]).but(refusal);
         }
-        let mut events: Vec<Event> = vec![
-            RequestSubmitted {
-                requester: request.requester().clone(),
-                recipient: request.recipient().clone(),
-                scope: request.scope().clone(),
-                requested: *request.window(),
-                justification: request.justification().cloned(),
-                justified: request.justification().is_some(),
-                break_glass: request.emergency().cloned(),
-                parent: request.parent().cloned(),
-                external: request.external().to_vec(),
-                attributes: request.attributes().cloned(),
-            }
-            .into(),
-        ];
+        let mut events: Vec<Event> = vec![request.to_submitted().into()];
         if let Some(emergency) = request.emergency() {
             let by = request.requester().id();
             events.push(BreakGlassInvoked { by, emergency: emergency.clone() }.into());
