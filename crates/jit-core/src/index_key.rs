@@ -26,6 +26,13 @@ impl IndexKey {
         CommandId::v8(self.id(b"command", &[by.to_string().as_bytes(), key.as_str().as_bytes()]))
     }
 
+    /// The id of a command on a case: there the key belongs to principal and case.
+    #[must_use]
+    pub fn command_in(&self, case: CaseId, by: &PrincipalId, key: &IdempotencyKey) -> CommandId {
+        let by = by.to_string();
+        CommandId::v8(self.id(b"command in case", &[case.as_bytes(), by.as_bytes(), key.as_str().as_bytes()]))
+    }
+
     /// The case that a submitting command opens, so that record 0 of its stream is the lock against submitting twice.
     #[must_use]
     pub fn case(&self, command: CommandId) -> CaseId {
