@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canonical::{CanonicalError, Object, Value},
+    code,
     event::RequestSubmitted,
     external::ExternalRef,
     ids::{CaseId, GrantId},
@@ -75,16 +76,16 @@ pub enum RequestError {
 impl RequestError {
     /// A stable code for records.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::WindowPast { .. } => "window_past",
-            Self::WindowTooFar { .. } => "window_too_far",
-            Self::WindowTooLong { .. } => "window_too_long",
-            Self::RuleAsks => "rule_asks",
-            Self::TooManyReferences { .. } => "too_many_references",
-            Self::BeyondParent { .. } => "beyond_parent",
-            Self::Ancestry => "ancestry",
-            Self::Attributes(_) => "attributes",
+            Self::WindowPast { .. } => code!("window_past"),
+            Self::WindowTooFar { .. } => code!("window_too_far"),
+            Self::WindowTooLong { .. } => code!("window_too_long"),
+            Self::RuleAsks => code!("rule_asks"),
+            Self::TooManyReferences { .. } => code!("too_many_references"),
+            Self::BeyondParent { .. } => code!("beyond_parent"),
+            Self::Ancestry => code!("ancestry"),
+            Self::Attributes(_) => code!("attributes"),
         }
     }
 }

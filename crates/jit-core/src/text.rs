@@ -1,6 +1,6 @@
 //! Names and other short texts: bounded, printable, never blank, one type per meaning.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ macro_rules! texts {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Cow<'static, str>);
 
         impl $name {
             /// Checks and wraps a text.
@@ -71,7 +71,7 @@ macro_rules! texts {
             pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check($what, $max, $allowed, &text)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
 
             /// The text.
@@ -90,7 +90,7 @@ macro_rules! texts {
 
         impl From<$name> for String {
             fn from(text: $name) -> String {
-                text.0
+                text.0.into_owned()
             }
         }
 
@@ -146,9 +146,35 @@ texts! {
 }
 
 impl Code {
-    /// A code written in this crate's own source.
-    pub(crate) fn literal(text: &'static str) -> Self {
-        debug_assert!(Self::new(text).is_ok(), "{text}");
-        Self(text.to_owned())
+    /// A code written in source; [`code!`](crate::code) checks it when it is compiled.
+    ///
+    /// # Panics
+    /// If the text is no code: at compile time when called from `code!`.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        assert!(!bytes.is_empty() && bytes.len() <= 64, "a code has 1 to 64 bytes");
+        let mut rest = bytes;
+        while let [first, tail @ ..] = rest {
+            assert!(first.is_ascii_lowercase() || first.is_ascii_digit() || *first == b'_', "a code is [a-z0-9_]");
+            rest = tail;
+        }
+        Self(Cow::Borrowed(text))
     }
+}
+
+/// A [`Code`](crate::Code) written in source, checked when it is compiled.
+///
+/// ```
+/// assert_eq!(jit_core::code!("given_back").as_str(), "given_back");
+/// ```
+///
+/// ```compile_fail
+/// jit_core::code!("Not a code");
+/// ```
+#[macro_export]
+macro_rules! code {
+    ($text:literal) => {
+        const { $crate::Code::from_static($text) }
+    };
 }

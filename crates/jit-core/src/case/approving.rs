@@ -5,20 +5,21 @@ use std::collections::BTreeSet;
 use crate::{
     approval::ApprovalMethod,
     case::{
-        Case, Phase, code,
+        Case, Phase,
         command::{Approve, Context, Decided},
         refusal::Refusal,
     },
+    code,
     event::{ApprovalRecorded, CommandRefused, Event, GrantApproved, GrantDenied},
     principal::{Principal, PrincipalId},
-    text::{GroupName, Prose},
+    text::{Code, GroupName, Prose},
 };
 
 impl Case {
     pub(super) fn approve(&self, act: &Approve, context: &Context) -> Decided {
         match self.try_approve(act, context) {
             Ok(events) => Decided::done(events),
-            Err(refusal) => self.refused_act(act.approver.id(), "approve", refusal),
+            Err(refusal) => self.refused_act(act.approver.id(), code!("approve"), refusal),
         }
     }
 
@@ -80,11 +81,11 @@ impl Case {
         match self.may_judge(by, group, member_of) {
             Ok(()) => Decided::done([GrantDenied {
                 by: Some(by.id()),
-                cause: code("denied_by_approver"),
+                cause: code!("denied_by_approver"),
                 reason: reason.cloned(),
             }
             .into()]),
-            Err(refusal) => self.refused_act(by.id(), "deny", refusal),
+            Err(refusal) => self.refused_act(by.id(), code!("deny"), refusal),
         }
     }
 
@@ -111,11 +112,11 @@ impl Case {
     }
 
     /// Refuses a participant's act, on the record if the case still takes records.
-    pub(super) fn refused_act(&self, by: PrincipalId, act: &'static str, refusal: Refusal) -> Decided {
+    pub(super) fn refused_act(&self, by: PrincipalId, act: Code, refusal: Refusal) -> Decided {
         if self.closed || self.head.is_none() {
             return Decided::refused(refusal);
         }
-        let record = CommandRefused { by, act: code(act), code: refusal.code() };
+        let record = CommandRefused { by, act, code: refusal.code() };
         Decided::done([record.into()]).but(refusal)
     }
 }

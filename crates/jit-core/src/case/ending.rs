@@ -2,10 +2,11 @@
 
 use crate::{
     case::{
-        Case, Phase, code,
+        Case, Phase,
         command::{Context, Decided, EndBy},
         refusal::Refusal,
     },
+    code,
     ending::Ending,
     event::{Event, GrantExpired, GrantRevoked, GrantTerminated, ObligationClosed},
     ids::ObligationId,
@@ -22,7 +23,7 @@ impl Case {
         if context.now < end {
             return Decided::refused(Refusal::NotDue(end));
         }
-        match self.ending(None, code("window_ended"), context) {
+        match self.ending(None, code!("window_ended"), context) {
             Ok(ending) => Decided::done([GrantExpired { ending }.into()]),
             Err(refusal) => Decided::refused(refusal),
         }
@@ -32,8 +33,8 @@ impl Case {
         match self.try_end(by, cause, reason, context) {
             Ok(event) => Decided::done([event]),
             Err(refusal) => match by {
-                EndBy::Holder(id) => self.refused_act(id.clone(), "terminate", refusal),
-                EndBy::Other(id) => self.refused_act(id.clone(), "revoke", refusal),
+                EndBy::Holder(id) => self.refused_act(id.clone(), code!("terminate"), refusal),
+                EndBy::Other(id) => self.refused_act(id.clone(), code!("revoke"), refusal),
                 EndBy::Parent(_) => Decided::refused(refusal),
             },
         }
@@ -87,7 +88,7 @@ impl Case {
                     ObligationClosed { obligation, by: id, finding: finding.clone(), text: text.cloned() }.into()
                 ])
             }
-            Err(refusal) => self.refused_act(id, "close_obligation", refusal),
+            Err(refusal) => self.refused_act(id, code!("close_obligation"), refusal),
         }
     }
 
@@ -102,7 +103,7 @@ impl Case {
             return Err(Refusal::Obligation(obligation));
         };
         let interested = self.interested().contains(&by.id());
-        if open.task == code("justification") {
+        if open.task == code!("justification") {
             // The justification is the requester's to give, and it cannot be empty.
             return match (interested, text) {
                 (false, _) => Err(Refusal::NotOwn(by.id())),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::{
     case::{
-        Case, CaseCredential, CaseGrant, MintState, Phase, code,
+        Case, CaseCredential, CaseGrant, MintState, Phase,
         command::{Context, Decided, Intend, ParentState, Step},
         refusal::Refusal,
     },
+    code,
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::EvaluationPurpose,
     event::{
@@ -106,7 +107,7 @@ impl Case {
         };
         let stricter = !decision.obligations.no_stricter_than(&first.decision.obligations);
         if !decision.permits() || stricter {
-            let cause = code(if stricter { "stricter_obligations" } else { "no_longer_permitted" });
+            let cause = if stricter { code!("stricter_obligations") } else { code!("no_longer_permitted") };
             let ending = self.ending(None, cause.clone(), context)?;
             return Ok(Decided::done([
                 record.into(),
@@ -157,7 +158,7 @@ impl Case {
         let issued = CredentialIssued { descriptor: descriptor.clone() }.into();
         if !as_intended(intended, credential, descriptor) {
             // The record must not claim more than was approved, so a mint that went astray is a failed one.
-            let failed = CredentialFailed { cause: code("not_as_intended") };
+            let failed = CredentialFailed { cause: code!("not_as_intended") };
             return Decided::about(credential, [failed.into()]).but(Refusal::NotAsIntended(credential));
         }
         let Ok(grant) = self.live_grant() else {

@@ -27,6 +27,7 @@ pub use refusal::Refusal;
 
 use crate::{
     approval::ApprovalContent,
+    code,
     credential::CredentialDescriptor,
     decision::{Decision, EvaluationPurpose},
     digest::{LeafHash, derive},
@@ -470,9 +471,9 @@ impl Case {
         let credentials = living
             .map(|(id, c)| {
                 let why = match (&c.mint, c.intended.capabilities.can_revoke) {
-                    (MintState::Unknown, _) => code("outcome_unknown"),
-                    (_, true) => code("revocation_follows"),
-                    (_, false) => code("cannot_recall"),
+                    (MintState::Unknown, _) => code!("outcome_unknown"),
+                    (_, true) => code!("revocation_follows"),
+                    (_, false) => code!("cannot_recall"),
                 };
                 ResidualCredential { credential: *id, until: c.dies_at(), why }
             })
@@ -501,9 +502,4 @@ impl Case {
     fn approved_window(&self, now: Timestamp) -> Option<Window> {
         self.request.as_ref()?.submitted.requested.remainder(now)
     }
-}
-
-/// A code that this crate writes itself; all of them are valid.
-fn code(text: &'static str) -> Code {
-    Code::literal(text)
 }

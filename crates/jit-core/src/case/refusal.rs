@@ -2,6 +2,7 @@
 
 use crate::{
     case::Phase,
+    code,
     credential::CredentialDescriptor,
     ids::{CredentialId, ObligationId},
     principal::PrincipalId,
@@ -97,30 +98,30 @@ impl Refusal {
     /// A stable code for records.
     #[must_use]
     pub fn code(&self) -> Code {
-        Code::literal(match self {
-            Self::Closed => "closed",
-            Self::Phase(_) => "phase",
+        match self {
+            Self::Closed => code!("closed"),
+            Self::Phase(_) => code!("phase"),
             Self::Request(error) => error.code(),
-            Self::NotOwn(_) => "not_own",
-            Self::Interested(_) => "interested",
-            Self::ApprovedAlready(_) => "approved_already",
-            Self::NotAPerson => "not_a_person",
-            Self::GroupNotAsked(_) => "group_not_asked",
-            Self::NotAMember { .. } => "not_a_member",
-            Self::Content => "content",
-            Self::WindowNotOpen { .. } => "window_not_open",
-            Self::NotDue(_) => "not_due",
-            Self::BeyondApproved => "beyond_approved",
-            Self::NoLongerPermitted => "no_longer_permitted",
-            Self::ParentGone => "parent_gone",
-            Self::Unresolved(_) => "unresolved",
-            Self::SecretNotRetained(_) => "secret_not_retained",
-            Self::Credential(_) => "credential",
-            Self::NotAsIntended(_) => "not_as_intended",
-            Self::EndedMeanwhile(_) => "ended_meanwhile",
-            Self::Obligation(_) => "obligation",
-            Self::TextMissing(_) => "text_missing",
-            Self::NotSettled => "not_settled",
-        })
+            Self::NotOwn(_) => code!("not_own"),
+            Self::Interested(_) => code!("interested"),
+            Self::ApprovedAlready(_) => code!("approved_already"),
+            Self::NotAPerson => code!("not_a_person"),
+            Self::GroupNotAsked(_) => code!("group_not_asked"),
+            Self::NotAMember { .. } => code!("not_a_member"),
+            Self::Content => code!("content"),
+            Self::WindowNotOpen { .. } => code!("window_not_open"),
+            Self::NotDue(_) => code!("not_due"),
+            Self::BeyondApproved => code!("beyond_approved"),
+            Self::NoLongerPermitted => code!("no_longer_permitted"),
+            Self::ParentGone => code!("parent_gone"),
+            Self::Unresolved(_) => code!("unresolved"),
+            Self::SecretNotRetained(_) => code!("secret_not_retained"),
+            Self::Credential(_) => code!("credential"),
+            Self::NotAsIntended(_) => code!("not_as_intended"),
+            Self::EndedMeanwhile(_) => code!("ended_meanwhile"),
+            Self::Obligation(_) => code!("obligation"),
+            Self::TextMissing(_) => code!("text_missing"),
+            Self::NotSettled => code!("not_settled"),
+        }
     }
 }

@@ -3,10 +3,11 @@
 use crate::{
     approval::ApprovalMethod,
     case::{
-        Case, Phase, code,
+        Case, Phase,
         command::{Context, Decided, EvaluatedDecision},
         refusal::Refusal,
     },
+    code,
     decision::EvaluationPurpose,
     event::{
         ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied, ObligationOpened,
@@ -15,7 +16,7 @@ use crate::{
     principal::PrincipalId,
     record::StreamHead,
     request::Request,
-    text::Prose,
+    text::{Code, Prose},
     time::Timestamp,
 };
 
@@ -34,17 +35,16 @@ impl Case {
             let by = request.requester().id();
             events.push(BreakGlassInvoked { by, emergency: emergency.clone() }.into());
             let review_due = context.now.saturating_add(emergency.review_within.to_duration());
-            events.push(self.open_obligation("review", review_due));
+            events.push(self.open_obligation(code!("review"), review_due));
             if request.justification().is_none() {
                 let due = context.now.saturating_add(emergency.justify_within.to_duration());
-                events.push(self.open_obligation("justification", due));
+                events.push(self.open_obligation(code!("justification"), due));
             }
         }
         Decided::done(events)
     }
 
-    fn open_obligation(&self, task: &'static str, due: Timestamp) -> Event {
-        let task = code(task);
+    fn open_obligation(&self, task: Code, due: Timestamp) -> Event {
         ObligationOpened { obligation: self.obligation_id(&task), task, due }.into()
     }
 
@@ -59,32 +59,32 @@ impl Case {
             input: Some(evaluated.input.clone()),
         };
         let denied = |by: Option<PrincipalId>, cause| {
-            Decided::done([record.clone().into(), GrantDenied { by, cause: code(cause), reason: None }.into()])
+            Decided::done([record.clone().into(), GrantDenied { by, cause, reason: None }.into()])
         };
         if !decision.permits() {
             let by = decision.determining.first().map(|d| PrincipalId::Rule(d.rule.clone()));
             let cause = if decision.errors.is_empty() && by.is_some() {
-                "forbidden"
+                code!("forbidden")
             } else if decision.errors.is_empty() {
-                "no_rule_permits"
+                code!("no_rule_permits")
             } else {
-                "evaluation_failed"
+                code!("evaluation_failed")
             };
             return denied(by, cause);
         }
         let Some(rule) = decision.permitting_rule() else {
-            return denied(None, "no_rule_permits");
+            return denied(None, code!("no_rule_permits"));
         };
         let rule = PrincipalId::Rule(rule.clone());
         let requested = request.submitted.requested;
         if decision.obligations.max_duration().is_some_and(|max| requested.duration() > max.to_duration()) {
-            return denied(Some(rule), "exceeds_max_duration");
+            return denied(Some(rule), code!("exceeds_max_duration"));
         }
         if decision.obligations.approvals().is_some() {
             return Decided::done([record.into()]);
         }
         let Some(approved) = self.approved_window(context.now) else {
-            return denied(None, "window_over");
+            return denied(None, code!("window_over"));
         };
         let conditions = decision.obligations.conditions().to_vec();
         let approval = ApprovalRecorded {
@@ -113,11 +113,11 @@ impl Case {
         match (&self.request, self.phase()) {
             (Some(request), Phase::Submitted | Phase::AwaitingApprovals) => {
                 if request.submitted.requester.id() != *by {
-                    return self.refused_act(by.clone(), "withdraw", Refusal::NotOwn(by.clone()));
+                    return self.refused_act(by.clone(), code!("withdraw"), Refusal::NotOwn(by.clone()));
                 }
                 Decided::done([RequestWithdrawn { by: by.clone(), reason: reason.cloned() }.into()])
             }
-            (_, phase) => self.refused_act(by.clone(), "withdraw", Refusal::Phase(phase)),
+            (_, phase) => self.refused_act(by.clone(), code!("withdraw"), Refusal::Phase(phase)),
         }
     }
 
