@@ -246,6 +246,15 @@ pub enum Command {
         /// The review, or the justification.
         text: Option<Prose>,
     },
+    /// Put on record that a participant's act was refused by the caller, who knows something the case does not.
+    Refuse {
+        /// Who tried.
+        by: PrincipalId,
+        /// What, as a code.
+        act: Code,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
     /// Close the case.
     Close,
 }

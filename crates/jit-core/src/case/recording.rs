@@ -72,6 +72,7 @@ impl Case {
             Command::CloseObligation { obligation, by, finding, text } => {
                 self.close_obligation(*obligation, by, finding, text.as_ref())
             }
+            Command::Refuse { by, act, refusal } => self.refused_act(by.clone(), act.clone(), refusal.clone()),
             Command::Close => self.close(),
         }
     }
