@@ -1,0 +1,181 @@
+//! Acts of participants on a case: approve, deny, withdraw, close an obligation. Each under its idempotency key.
+
+use std::collections::BTreeSet;
+
+use jit_core::{
+    ApprovalContent, ApprovalSignature, Approve, Case, CaseId, Code, Command, CommandId, Event, GroupName,
+    IdempotencyKey, Line, ObligationId, Phase, Principal, PrincipalId, Prose, StepOrigin,
+};
+
+use crate::{
+    broker::Broker,
+    error::BrokerError,
+    turn::{NotTaken, Turn},
+};
+
+/// An approver's act.
+#[derive(Debug, Clone)]
+pub struct ApprovalAct {
+    /// Who approves, as the caller has authenticated them.
+    pub approver: Principal,
+    /// For which group of the quorum.
+    pub group: GroupName,
+    /// What the approver was shown: [`Case::approval_content`].
+    pub content: ApprovalContent,
+    /// What the approver said.
+    pub comment: Option<Prose>,
+    /// How the approver was authenticated.
+    pub authentication: Option<Line>,
+    /// The approver's signature over the content.
+    pub signature: Option<ApprovalSignature>,
+}
+
+impl Broker {
+    /// Records an approval of exactly what the approver was shown, and the grant once the quorum is met.
+    ///
+    /// Dropping the future leaves either nothing or the whole.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the approver may not approve or what they were shown is not what is asked now (recorded
+    /// as `command.refused`), or whatever kept the approval from being recorded.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn approve(&self, key: &IdempotencyKey, case: CaseId, act: ApprovalAct) -> Result<Phase, BrokerError> {
+        let by = act.approver.id();
+        let (group, request) = (act.group.clone(), act.content.request);
+        let member_of = self.groups_of(&by).await?;
+        let ApprovalAct { approver, group: for_group, content, comment, authentication, signature } = act;
+        let command = Command::Approve(Approve {
+            approver,
+            group: for_group,
+            member_of,
+            content,
+            comment,
+            authentication,
+            signature,
+        });
+        let repeats = |event: &Event| {
+            matches!(event, Event::ApprovalRecorded(e) if e.group.as_ref() == Some(&group) && e.request == request)
+        };
+        self.act(key, case, &by, &command, repeats).await
+    }
+
+    /// Denies the request, as a member of a group of the quorum.
+    ///
+    /// Dropping the future leaves either nothing or the whole.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the denier may not (recorded as `command.refused`), or whatever kept it from being recorded.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn deny(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: Principal,
+        group: GroupName,
+        reason: Option<Prose>,
+    ) -> Result<Phase, BrokerError> {
+        let id = by.id();
+        let member_of = self.groups_of(&id).await?;
+        let command = Command::Deny { by, group, member_of, reason };
+        self.act(key, case, &id, &command, |event| matches!(event, Event::GrantDenied(_))).await
+    }
+
+    /// Takes the request back.
+    ///
+    /// Dropping the future leaves either nothing or the whole.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if it is not the requester's act or too late (recorded as `command.refused`), or whatever
+    /// kept it from being recorded.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn withdraw(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: PrincipalId,
+        reason: Option<Prose>,
+    ) -> Result<Phase, BrokerError> {
+        let command = Command::Withdraw { by: by.clone(), reason };
+        self.act(key, case, &by, &command, |event| matches!(event, Event::RequestWithdrawn(_))).await
+    }
+
+    /// Closes an obligation: a review by somebody without an interest, or a justification by the requester.
+    ///
+    /// Dropping the future leaves either nothing or the whole.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if it is not theirs to close (recorded as `command.refused`), or whatever kept it from being
+    /// recorded.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn close_obligation(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        obligation: ObligationId,
+        by: Principal,
+        finding: Code,
+        text: Option<Prose>,
+    ) -> Result<Phase, BrokerError> {
+        let id = by.id();
+        let command = Command::CloseObligation { obligation, by, finding, text };
+        let repeats = |event: &Event| matches!(event, Event::ObligationClosed(e) if e.obligation == obligation);
+        self.act(key, case, &id, &command, repeats).await
+    }
+
+    async fn act(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: &PrincipalId,
+        command: &Command,
+        repeats: impl Fn(&Event) -> bool,
+    ) -> Result<Phase, BrokerError> {
+        let turn = self.act_once(key, case, by, command, repeats).await?;
+        Ok(turn.accepted()?.case.phase())
+    }
+
+    /// Takes a participant's turn, or answers from the first one under the same key.
+    pub(crate) async fn act_once(
+        &self,
+        key: &IdempotencyKey,
+        id: CaseId,
+        by: &PrincipalId,
+        command: &Command,
+        repeats: impl Fn(&Event) -> bool,
+    ) -> Result<Turn, BrokerError> {
+        let command_id = self.index_key.command_in(id, by, key);
+        loop {
+            let case = self.load_existing(id).await?;
+            match case.caused_by(command_id) {
+                None => {}
+                Some(first) if repeats(first) => return Ok(Turn { case, appended: None, outcome: Ok(()) }),
+                Some(Event::CommandRefused(_)) => return Err(refused_before(&case, command_id)),
+                Some(_) => return Err(BrokerError::KeyReused(id)),
+            }
+            let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
+            let mut origin = StepOrigin::command(command_id, retain);
+            if let Command::End { by, .. } = command {
+                origin = origin.ended_by(by);
+            }
+            match self.try_turn(case, std::slice::from_ref(command), &origin, None).await {
+                Ok(turn) => return Ok(turn),
+                // Each conflict means that somebody else got further, so this ends when they are done.
+                Err(NotTaken::Conflict) => {}
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn groups_of(&self, by: &PrincipalId) -> Result<BTreeSet<GroupName>, BrokerError> {
+        self.eligibility.groups_of(by).await.map_err(|error| BrokerError::Policy(error.to_string()))
+    }
+}
+
+/// What a command that was refused before is answered with.
+pub(crate) fn refused_before(case: &Case, command: CommandId) -> BrokerError {
+    match case.caused_by(command) {
+        Some(Event::RequestRefused(e)) => BrokerError::RefusedBefore { case: case.id(), code: e.code.clone() },
+        Some(Event::CommandRefused(e)) => BrokerError::RefusedBefore { case: case.id(), code: e.code.clone() },
+        _ => BrokerError::KeyReused(case.id()),
+    }
+}

@@ -1,0 +1,141 @@
+//! The broker: a log, a policy, issuers, and the acts that compose them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use jit_core::{Case, CaseId, Clock, IndexKey, IssuerName, Lookup, Recorder};
+use jit_issuer::CredentialIssuer;
+use jit_policy::{Eligibility, Evaluator, FactSource};
+use jit_store::Log;
+
+use crate::{config::Settings, error::BrokerError, refusing::Refusals};
+
+/// Composes log, policy and issuers into the lifecycle of access. Clones share everything.
+#[derive(Clone)]
+pub struct Broker {
+    pub(crate) log: Log,
+    pub(crate) recorder: Recorder,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) index_key: IndexKey,
+    pub(crate) settings: Settings,
+    pub(crate) eligibility: Arc<dyn Eligibility>,
+    pub(crate) sources: Arc<[Arc<dyn FactSource>]>,
+    pub(crate) issuers: Arc<BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>>,
+    pub(crate) policy: Arc<RwLock<Option<Arc<Evaluator>>>>,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
+/// Makes a [`Broker`].
+#[must_use = "a broker is made by build()"]
+pub struct BrokerBuilder {
+    log: Log,
+    index_key: IndexKey,
+    eligibility: Arc<dyn Eligibility>,
+    settings: Settings,
+    sources: Vec<Arc<dyn FactSource>>,
+    issuers: BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>,
+}
+
+impl BrokerBuilder {
+    /// Adds an issuer under its own name; a later one of the same name takes its place.
+    pub fn issuer(mut self, issuer: Arc<dyn CredentialIssuer>) -> Self {
+        self.issuers.insert(issuer.name().clone(), issuer);
+        self
+    }
+
+    /// Adds a source of facts that policies decide on.
+    pub fn facts(mut self, source: Arc<dyn FactSource>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// Takes other settings than the defaults.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The broker. No policy is in force before [`Broker::publish`] or [`Broker::adopt`].
+    #[must_use]
+    pub fn build(self) -> Broker {
+        let recorder = self.log.recorder();
+        Broker {
+            clock: Arc::clone(recorder.clock()),
+            recorder,
+            log: self.log,
+            index_key: self.index_key,
+            refusals: Arc::new(Refusals::new(self.settings.refusal_interval)),
+            settings: self.settings,
+            eligibility: self.eligibility,
+            sources: self.sources.into(),
+            issuers: Arc::new(self.issuers),
+            policy: Arc::default(),
+        }
+    }
+}
+
+impl Broker {
+    /// Begins a broker on a log. `index_key` is the log's own; `eligibility` says who belongs to which group of approvers.
+    pub fn builder(log: Log, index_key: IndexKey, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
+        BrokerBuilder {
+            log,
+            index_key,
+            eligibility,
+            settings: Settings::default(),
+            sources: Vec::new(),
+            issuers: BTreeMap::new(),
+        }
+    }
+
+    /// The log it records in.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// A case as its records say.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoSuchCase`], or whatever kept it from being read.
+    pub async fn case(&self, id: CaseId) -> Result<Case, BrokerError> {
+        self.load_existing(id).await
+    }
+
+    /// The cases with a record found under a name: an id, a resource, a subject, an external reference. In the order in
+    /// which they were recorded, each once, at most `limit` records looked at.
+    ///
+    /// # Errors
+    /// [`BrokerError::Read`] if the log cannot be read.
+    pub async fn find(&self, lookup: &Lookup, limit: usize) -> Result<Vec<CaseId>, BrokerError> {
+        let mut cases = Vec::new();
+        for record in self.log.find(lookup, 0, limit).await? {
+            if let jit_core::StreamId::Case(id) = record.record().header().stream
+                && !cases.contains(&id)
+            {
+                cases.push(id);
+            }
+        }
+        Ok(cases)
+    }
+
+    pub(crate) fn issuer(&self, name: &IssuerName) -> Result<&Arc<dyn CredentialIssuer>, BrokerError> {
+        self.issuers.get(name).ok_or_else(|| BrokerError::NoSuchIssuer(name.clone()))
+    }
+
+    pub(crate) fn evaluator(&self) -> Result<Arc<Evaluator>, BrokerError> {
+        // A thread that panicked while swapping the pointer cannot have left half of one.
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(BrokerError::NoPolicy)
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("log", self.log.origin())
+            .field("issuers", &self.issuers.keys())
+            .finish_non_exhaustive()
+    }
+}

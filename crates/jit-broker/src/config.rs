@@ -1,0 +1,99 @@
+//! What a broker accepts and how patient it is.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use jit_core::RequestLimits;
+
+/// The furthest a credential's start may be set back for slow clocks.
+pub const MAX_BACKDATE: Duration = Duration::from_secs(60);
+
+/// The settings of a broker.
+///
+/// ```
+/// use std::time::Duration;
+/// let settings = jit_broker::Settings::default().mint_timeout(Duration::from_secs(5));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Settings {
+    pub(crate) limits: RequestLimits,
+    pub(crate) backdate: Duration,
+    pub(crate) mint_timeout: Duration,
+    pub(crate) resolve_after: Duration,
+    pub(crate) revocation: RevocationSchedule,
+    pub(crate) refusal_interval: Duration,
+    pub(crate) lease: Duration,
+}
+
+/// How often and how patiently a revocation is tried.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RevocationSchedule {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) attempts: NonZeroU32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(11);
+        Self {
+            limits: RequestLimits::default(),
+            backdate: Duration::ZERO,
+            mint_timeout: Duration::from_secs(10),
+            resolve_after: Duration::from_secs(60),
+            revocation: RevocationSchedule {
+                first: Duration::from_secs(5),
+                longest: Duration::from_secs(3600),
+                attempts: ATTEMPTS,
+            },
+            refusal_interval: Duration::from_secs(60),
+            lease: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    /// What requests are accepted at most, whatever a policy says. The default is thirty days, ending within ninety.
+    pub fn limits(mut self, limits: RequestLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// By how much the start of credentials is set back, at most [`MAX_BACKDATE`]. The default is not at all.
+    pub fn backdate(mut self, by: Duration) -> Self {
+        self.backdate = by.min(MAX_BACKDATE);
+        self
+    }
+
+    /// After what time a mint or a revocation counts as unknown. The default is ten seconds.
+    pub fn mint_timeout(mut self, timeout: Duration) -> Self {
+        self.mint_timeout = timeout;
+        self
+    }
+
+    /// After what time another process takes over a mint or a revocation that has no outcome; longer than
+    /// [`mint_timeout`](Self::mint_timeout). The default is a minute.
+    pub fn resolve_after(mut self, after: Duration) -> Self {
+        self.resolve_after = after;
+        self
+    }
+
+    /// How soon a failed revocation is tried again, doubling up to `longest`, and how often in all. The default is five
+    /// seconds, an hour and twelve times.
+    pub fn revocation(mut self, first: Duration, longest: Duration, attempts: NonZeroU32) -> Self {
+        self.revocation = RevocationSchedule { first, longest, attempts };
+        self
+    }
+
+    /// How often the refusals of one principal for one reason are recorded at most. The default is once a minute.
+    pub fn refusal_interval(mut self, interval: Duration) -> Self {
+        self.refusal_interval = interval;
+        self
+    }
+
+    /// For how long a worker keeps due work to itself. The default is thirty seconds.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+}

@@ -1,0 +1,100 @@
+//! Ending access before its time, with everything that hangs below it.
+
+use jit_core::{
+    Case, CaseId, Code, Command, EndBy, Event, IdempotencyKey, LeafHash, Lookup, LookupFamily, Phase, PrincipalId,
+    Prose, StepOrigin, StreamId, code, is_end,
+};
+
+use crate::{broker::Broker, error::BrokerError};
+
+/// How many children are ended between two look-ups.
+const CHILDREN: usize = 256;
+
+impl Broker {
+    /// The holder gives the access back.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if it is not the holder's act or the grant has ended (recorded as `command.refused`), or
+    /// whatever kept the end from being recorded. An error after the end was recorded leaves the work to the sweep.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn terminate(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: PrincipalId,
+        reason: Option<Prose>,
+    ) -> Result<Phase, BrokerError> {
+        let cause = code!("given_back");
+        let command = Command::End { by: EndBy::Holder(by.clone()), cause, reason };
+        self.end_once(key, case, &by, &command).await
+    }
+
+    /// Somebody who may takes the access away. Who may is for the caller to establish.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the grant has ended (recorded as `command.refused`), or whatever kept the end from being
+    /// recorded. An error after the end was recorded leaves the work to the sweep.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn revoke(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: PrincipalId,
+        cause: Code,
+        reason: Option<Prose>,
+    ) -> Result<Phase, BrokerError> {
+        let command = Command::End { by: EndBy::Other(by.clone()), cause, reason };
+        self.end_once(key, case, &by, &command).await
+    }
+
+    async fn end_once(
+        &self,
+        key: &IdempotencyKey,
+        id: CaseId,
+        by: &PrincipalId,
+        command: &Command,
+    ) -> Result<Phase, BrokerError> {
+        let turn = self.act_once(key, id, by, command, |event| is_end(&event.kind())).await?.accepted()?;
+        self.after_end(turn.case).await
+    }
+
+    /// What follows an end: credentials are taken back, and what hangs below ends too.
+    pub(crate) async fn after_end(&self, case: Case) -> Result<Phase, BrokerError> {
+        let id = case.id();
+        self.revoke_credentials(&case).await?;
+        if let Some((grant, end)) = case.grant().and_then(|g| g.end.as_ref().map(|e| (g.id, e.leaf))) {
+            self.end_children(&Lookup::new(LookupFamily::Parent, grant), end).await?;
+        }
+        Ok(self.load_existing(id).await?.phase())
+    }
+
+    /// Ends every live grant derived from a parent that ended, each with the parent's end as its cause (INV-15).
+    async fn end_children(&self, children: &Lookup, parent_end: LeafHash) -> Result<(), BrokerError> {
+        let mut from = 0;
+        loop {
+            let found = self.log.find(children, from, CHILDREN).await?;
+            let Some(last) = found.last() else { return Ok(()) };
+            from = last.index().saturating_add(1);
+            for record in &found {
+                if let (StreamId::Case(child), Ok(Event::RequestSubmitted(_))) =
+                    (record.record().header().stream, record.record().event())
+                {
+                    self.end_child(child, parent_end).await?;
+                }
+            }
+        }
+    }
+
+    async fn end_child(&self, id: CaseId, parent_end: LeafHash) -> Result<(), BrokerError> {
+        let case = self.load_existing(id).await?;
+        let Some(retain) = case.retain().cloned() else { return Ok(()) };
+        let by = EndBy::Parent(parent_end);
+        let origin = StepOrigin::internal(retain).ended_by(&by);
+        let cause = code!("parent_ended");
+        let turn = self.turn(id, &Command::End { by, cause, reason: None }, &origin).await?;
+        if turn.outcome.is_ok() {
+            Box::pin(self.after_end(turn.case)).await?;
+        }
+        Ok(())
+    }
+}

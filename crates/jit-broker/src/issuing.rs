@@ -1,0 +1,244 @@
+//! From an approved grant to a secret in the caller's hands, in the order that leaves evidence before every effect.
+//!
+//! 1. The policy is asked again, and the case authorises.
+//! 2. `credential.intended` is appended and waits for its receipt.
+//! 3. The issuer mints; the secret comes back sealed.
+//! 4. `credential.issued`, `credential.failed` or `credential.unknown` is appended.
+//! 5. The receipt of `credential.issued` opens the seal. Otherwise the credential is revoked and nothing is released.
+
+use std::time::Duration;
+
+use jit_core::{
+    Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey, Intend,
+    IssuerName, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId, code,
+};
+use jit_issuer::{CredentialIssuer, MintAuthorization, MintError, Minted, Minting, RevokeAuthorization, Secret};
+
+use crate::{
+    broker::Broker,
+    error::BrokerError,
+    turn::{NotTaken, Turn},
+};
+
+/// What an issuance gives its caller.
+#[derive(Debug)]
+#[must_use = "the secret is handed out this once and is not retained"]
+pub struct Issued {
+    /// The credential.
+    pub descriptor: CredentialDescriptor,
+    /// The secret, for credentials that have one.
+    pub secret: Option<Secret>,
+}
+
+impl Broker {
+    /// Issues a credential for an approved grant. A repetition, under this or any key, is refused with
+    /// [`Refusal::SecretNotRetained`] and the descriptor: a secret is handed out once.
+    ///
+    /// Dropping the future may leave an intent without outcome, which the sweep resolves; no secret is released then.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; no secret is released with any of them.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn issue(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: &PrincipalId,
+        issuer: &IssuerName,
+    ) -> Result<Issued, BrokerError> {
+        let issuer = self.issuer(issuer)?;
+        let command = self.index_key.command_in(case, by, key);
+        let (turn, credential) = self.intend(case, command, by, &**issuer).await?;
+        let intended = self.proven(&turn, &turn.case, credential).await?;
+        let authorization = MintAuthorization::new(&turn.case, &intended)
+            .map_err(|error| BrokerError::NotMintable { case, reason: error.to_string() })?;
+        let minted = self.mint(&**issuer, &authorization, &turn.case, credential).await?;
+        self.release(&**issuer, case, credential, minted).await
+    }
+
+    /// Steps 1 and 2, again whenever somebody else writes to the case in between.
+    async fn intend(
+        &self,
+        id: CaseId,
+        command: jit_core::CommandId,
+        by: &PrincipalId,
+        issuer: &dyn CredentialIssuer,
+    ) -> Result<(Turn, CredentialId), BrokerError> {
+        loop {
+            let case = self.load_existing(id).await?;
+            let refused = |refusal| BrokerError::Refused { case: id, refusal };
+            let read = self.clock.now();
+            let (Some(request), Some(retain)) = (case.request(), case.retain()) else {
+                return Err(refused(Refusal::Phase(case.phase())));
+            };
+            if !case.interested().contains(by) {
+                let refusal = Refusal::NotOwn(by.clone());
+                let command = Command::Refuse { by: by.clone(), act: code!("issue"), refusal };
+                return Err(self.outcome_turn(id, &command).await?.refused());
+            }
+            case.may_mint(read.at).map_err(refused)?;
+            let capabilities = issuer.capabilities();
+            let window = case.issuable_window(read.at, self.settings.backdate, &capabilities).map_err(refused)?;
+            let issued = issuer.fit(window).ok_or_else(|| BrokerError::NotMintable {
+                case: id,
+                reason: "the target cannot express what is left of the window".to_owned(),
+            })?;
+            let (parent, guard) = self.parent_of(&case, read.at).await?;
+            let request = Request::from_submitted(&request.submitted, retain.clone());
+            let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
+            let credential = CredentialId::v7(read.at, self.recorder.random()?);
+            let intend = Command::Intend(Intend {
+                credential,
+                issuer: issuer.name().clone(),
+                capabilities,
+                issued,
+                backdate: self.settings.backdate,
+                resolve_at: read.at.saturating_add(self.settings.resolve_after),
+                evaluated,
+                parent,
+            });
+            let origin = StepOrigin::command(command, request.retain().clone());
+            match self.try_turn(case, &[intend], &origin, guard).await {
+                Ok(turn) => return Ok((turn.accepted()?, credential)),
+                Err(NotTaken::Conflict) => {}
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// What is known of the parent grant; its stream is guarded, so that it cannot end meanwhile (INV-15).
+    async fn parent_of(
+        &self,
+        case: &Case,
+        now: jit_core::Timestamp,
+    ) -> Result<(ParentState, Option<(StreamId, Expected)>), BrokerError> {
+        let Some(parent) = case.request().and_then(|r| r.submitted.parent.as_ref()) else {
+            return Ok((ParentState::None, None));
+        };
+        let above = self.load(parent.case).await?;
+        let same = above.grant().is_some_and(|g| {
+            g.id == parent.grant
+                && parent.scope.is_within(&g.approved.scope)
+                && parent.window.is_within(&g.approved.approved)
+        });
+        let state = if same && above.is_active(now) { ParentState::Active } else { ParentState::Gone };
+        Ok((state, Some((above.stream(), above.expected()))))
+    }
+
+    /// The proven record of a turn that is about a credential.
+    async fn proven(&self, turn: &Turn, case: &Case, credential: CredentialId) -> Result<Recorded, BrokerError> {
+        let appended = turn.appended.as_ref().ok_or(BrokerError::NoSuchCase(case.id()))?;
+        let receipt = appended.receipt().await?;
+        let latest = case.credentials().get(&credential).map(|c| c.latest);
+        receipt
+            .into_recorded()
+            .into_iter()
+            .find(|r| Some(r.leaf()) == latest)
+            .ok_or(BrokerError::NoSuchCase(case.id()))
+    }
+
+    /// Step 3, and the failures of step 4.
+    async fn mint(
+        &self,
+        issuer: &dyn CredentialIssuer,
+        authorization: &MintAuthorization,
+        case: &Case,
+        credential: CredentialId,
+    ) -> Result<Minted, BrokerError> {
+        let minting = self.in_time(issuer.mint(authorization)).await;
+        let outcome = match minting {
+            Ok(Minting::Done(minted)) => Ok(minted),
+            Ok(Minting::Prepared(prepared)) => {
+                let command = Command::Prepared { credential, descriptor: prepared.descriptor().clone() };
+                let turn = self.outcome_turn(case.id(), &command).await?;
+                if turn.outcome.is_err() {
+                    issuer.abandon(prepared).await;
+                    return Err(self.mint_failed(case.id(), credential, code!("not_as_intended")).await?);
+                }
+                let recorded = self.proven(&turn, &turn.case, credential).await?;
+                self.in_time(issuer.commit(prepared, &recorded)).await
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(minted) => Ok(minted),
+            Err(MintError::Failed { cause }) => Err(self.mint_failed(case.id(), credential, cause).await?),
+            Err(MintError::Unknown { cause }) => {
+                let reconcile_at = self.clock.now().at.saturating_add(self.settings.resolve_after);
+                let command = Command::MintUnknown { credential, cause, reconcile_at };
+                self.outcome_turn(case.id(), &command).await?;
+                Err(BrokerError::MintUnknown(credential))
+            }
+            Err(other) => Err(self.mint_failed(case.id(), credential, other.code()).await?),
+        }
+    }
+
+    async fn mint_failed(&self, case: CaseId, credential: CredentialId, cause: Code) -> Result<BrokerError, BrokerError> {
+        let reason = cause.to_string();
+        self.outcome_turn(case, &Command::MintFailed { credential, cause }).await?;
+        Ok(BrokerError::MintFailed { credential, cause: reason })
+    }
+
+    /// Waits for an issuer, but not for ever: what takes too long has an unknown outcome.
+    pub(crate) async fn in_time<T>(
+        &self,
+        minting: impl Future<Output = Result<T, MintError>>,
+    ) -> Result<T, MintError> {
+        match tokio::time::timeout(self.settings.mint_timeout, minting).await {
+            Ok(result) => result,
+            Err(_) => Err(MintError::Unknown { cause: code!("timed_out") }),
+        }
+    }
+
+    /// Records an outcome; it is never lost to somebody else's record.
+    pub(crate) async fn outcome_turn(&self, id: CaseId, command: &Command) -> Result<Turn, BrokerError> {
+        let case = self.load_existing(id).await?;
+        let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
+        self.turn(id, command, &StepOrigin::internal(retain)).await
+    }
+
+    /// Steps 4 and 5.
+    async fn release(
+        &self,
+        issuer: &dyn CredentialIssuer,
+        case: CaseId,
+        credential: CredentialId,
+        minted: Minted,
+    ) -> Result<Issued, BrokerError> {
+        let Minted { descriptor, secret } = minted;
+        let command = Command::Issued { credential, descriptor: descriptor.clone() };
+        let reason = match self.outcome_turn(case, &command).await {
+            Ok(turn) => match (&turn.outcome, self.proven(&turn, &turn.case, credential).await) {
+                (Ok(()), Ok(recorded)) => match secret.map(|sealed| sealed.open(&recorded)).transpose() {
+                    Ok(secret) => return Ok(Issued { descriptor, secret }),
+                    Err(error) => error.to_string(),
+                },
+                (Err(refusal), _) => {
+                    let reason = refusal.to_string();
+                    if matches!(refusal, Refusal::EndedMeanwhile(_)) {
+                        // The record is there; the revocation is recorded like any other.
+                        self.revoke_credentials(&turn.case).await?;
+                        return Err(BrokerError::NotReleased { credential, reason });
+                    }
+                    reason
+                }
+                (Ok(()), Err(error)) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        // The record is missing or not proven, so the credential dies first and its record follows (late).
+        let authorization = RevokeAuthorization::store_down(code!("not_recorded"), &descriptor);
+        let revoked = tokio::time::timeout(self.settings.mint_timeout, issuer.revoke(&authorization, &descriptor)).await;
+        if !matches!(revoked, Ok(Ok(_))) {
+            tracing::error!(%case, %credential, "a credential that was not released could not be revoked");
+        }
+        Err(BrokerError::NotReleased { credential, reason })
+    }
+}
+
+/// The pause before the next attempt: doubling from the first, capped, with jitter of up to a quarter.
+pub(crate) fn backoff(first: Duration, longest: Duration, attempt: u32, jitter: u8) -> Duration {
+    let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    let pause = first.saturating_mul(factor).min(longest);
+    pause.saturating_add(pause.saturating_mul(jitter.into()) / 1024)
+}

@@ -1,0 +1,104 @@
+//! Work that falls due: windows that end, credentials that expire, outcomes that are missing, revocations to try again.
+//!
+//! What is due is in the store, and claimed by lease: any number of brokers share it without a leader, and a broker that
+//! starts loads nothing.
+
+use std::time::Duration;
+
+use jit_core::{CaseId, DueTask, StepOrigin, StreamId};
+use jit_store::DueWork;
+use tokio::sync::watch;
+
+use crate::{
+    broker::Broker,
+    error::BrokerError,
+    turn::{NotTaken, Turn},
+};
+
+/// How much work one claim takes.
+const BATCH: usize = 128;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How much due work it took and finished.
+    pub done: usize,
+    /// How much it took and could not finish; it stays due.
+    pub failed: usize,
+}
+
+impl Broker {
+    /// Does everything that is due now and that nobody else is doing. What fails stays due and is taken again after its
+    /// lease, so one damaged case does not keep the others waiting.
+    ///
+    /// Dropping the future leaves the rest to the next sweep.
+    ///
+    /// # Errors
+    /// [`BrokerError`] if no work can be claimed.
+    #[tracing::instrument(skip_all, err)]
+    pub async fn sweep(&self) -> Result<Swept, BrokerError> {
+        let mut swept = Swept::default();
+        loop {
+            let claimed = self.log.claim(self.clock.now().at, self.settings.lease, BATCH).await?;
+            if claimed.is_empty() {
+                return Ok(swept);
+            }
+            for work in claimed {
+                match self.work(&work).await {
+                    Ok(()) => swept.done = swept.done.saturating_add(1),
+                    Err(error) => {
+                        swept.failed = swept.failed.saturating_add(1);
+                        tracing::warn!(stream = %work.id().stream, %error, "due work failed and stays due");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sweeps now and whenever `every` has passed, until `stop` says so or its sender is gone. A sweep under way is finished.
+    pub async fn run(&self, every: Duration, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = stop.changed() => if changed.is_err() || *stop.borrow() { return },
+                _ = ticks.tick() => {
+                    // The error is in the span; what could not be claimed now is due still.
+                    let _claimed_later = self.sweep().await;
+                    if let Err(error) = self.log.heartbeat().await {
+                        tracing::warn!(%error, "no heartbeat");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn work(&self, work: &DueWork) -> Result<(), BrokerError> {
+        let StreamId::Case(id) = work.id().stream else { return Ok(()) };
+        match work.id().task {
+            DueTask::ResolveMint(credential) => self.resolve_mint(id, credential).await?,
+            DueTask::Revocation(credential) => self.resolve_revocation(id, credential).await?,
+            _ => {}
+        }
+        self.settle(id).await
+    }
+
+    /// Records everything that is due in a case by itself, and what follows from it.
+    async fn settle(&self, id: CaseId) -> Result<(), BrokerError> {
+        loop {
+            let case = self.load_existing(id).await?;
+            let Some(retain) = case.retain().cloned() else { return Ok(()) };
+            let ended = case.grant().is_some_and(|g| g.end.is_some());
+            match self.try_turn(case, &[], &StepOrigin::internal(retain), None).await {
+                Ok(Turn { case, .. }) => {
+                    if !ended && case.grant().is_some_and(|g| g.end.is_some()) {
+                        self.after_end(case).await?;
+                    }
+                    return Ok(());
+                }
+                Err(NotTaken::Conflict) => {}
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+    }
+}
