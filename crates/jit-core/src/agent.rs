@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::ExternalDigest,
     principal::{Identity, PrincipalId, SpiffeId},
-    text::{Code, ExternalId, Line, ModelName, SystemName, Version},
+    text::{Code, ExternalId, ModelName, SystemName, Version},
     time::Timestamp,
 };
 
@@ -149,7 +149,7 @@ pub struct Agent {
     model: ModelName,
     mode: AgentMode,
     initiating_event: InitiatingEvent,
-    task: Line,
+    task: ExternalId,
     workload: SpiffeId,
     tool_call: Option<ToolCall>,
 }
@@ -164,7 +164,7 @@ pub struct AgentBuild {
 }
 
 impl Agent {
-    /// An agent with everything that makes its acts accountable. `task` is a reference or a code, not a prompt: it is kept.
+    /// An agent with everything that makes its acts accountable. `task` is an id, not a prompt: it is kept.
     ///
     /// # Errors
     /// [`DelegationError::Cycle`] if the agent itself stands in its own chain.
@@ -174,7 +174,7 @@ impl Agent {
         build: AgentBuild,
         mode: AgentMode,
         initiating_event: InitiatingEvent,
-        task: Line,
+        task: ExternalId,
         workload: SpiffeId,
     ) -> Result<Self, DelegationError> {
         let own = PrincipalId::Identity(identity.clone());
@@ -246,9 +246,9 @@ impl Agent {
         &self.initiating_event
     }
 
-    /// What it is doing.
+    /// The task it is on, by its id; prompts and descriptions are personal and do not belong here.
     #[must_use]
-    pub fn task(&self) -> &Line {
+    pub fn task(&self) -> &ExternalId {
         &self.task
     }
 
