@@ -1,0 +1,46 @@
+//! Cases: every one is folded by the same state machine that the broker runs.
+
+use std::collections::BTreeMap;
+
+use jit_core::{ApplyError, Case, CaseId, Event, EventError, StreamId};
+
+use crate::verify::{
+    reason::Reason,
+    record::ExaminedRecord,
+    report::{Notice, Report},
+};
+
+/// Folds the cases of a bundle as far as their records show enough, and gives those that could be followed to their end.
+pub(super) fn fold(records: &[ExaminedRecord], report: &mut Report) -> BTreeMap<CaseId, Case> {
+    // A case that could not be followed stays here without its state.
+    let mut cases: BTreeMap<CaseId, Option<Case>> = BTreeMap::new();
+    for examined in records {
+        let Some(record) = examined.record() else { continue };
+        let StreamId::Case(id) = record.header().stream else { continue };
+        let place = examined.place();
+        let slot = cases.entry(id).or_insert_with(|| Some(Case::new(record.header().log.clone(), id)));
+        let Some(case) = slot else { continue };
+        if examined.sound().is_none() {
+            *slot = None;
+            continue;
+        }
+        if let Ok(Event::CaseClosed(closed)) = record.event()
+            && closed.count.checked_sub(1) != Some(record.header().n)
+        {
+            let found = record.header().n.saturating_add(1);
+            report.fail(Some(place), Reason::Count { stated: closed.count, found });
+        }
+        match case.apply(record) {
+            Ok(()) => continue,
+            // What is missing or out of order is judged where the stream is followed.
+            Err(ApplyError::NotNext { .. }) => {}
+            Err(ApplyError::Event { source: EventError::UnknownKind(_) | EventError::Absent(_) | EventError::Purged, .. }) => {
+                report.notices.push(Notice::CaseNotFollowed(place.clone()));
+            }
+            Err(ApplyError::Event { source, .. }) => report.fail(Some(place), Reason::Event(source)),
+            Err(error) => report.fail(Some(place), Reason::Case(error)),
+        }
+        *slot = None;
+    }
+    cases.into_iter().filter_map(|(id, case)| Some((id, case?))).collect()
+}
