@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jit_core::{
-    CaseId, Code, Event, EvidenceExported, Expected, FieldName, Kind, LeafHash, PolicyDigest, PrincipalId, RecordError, Refs,
+    CaseId, Code, Event, EvidenceExported, Expected, FieldName, Kind, LeafHash, Line, PolicyDigest, PrincipalId, RecordError, Refs,
     RetentionClass, StreamId, TextError, Version,
     canonical::{CanonicalError, Value},
 };
@@ -64,6 +64,9 @@ pub enum BuildError {
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A text of this program is not a valid one.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The export could not be recorded, so there is none.
     #[error("the export could not be recorded")]
     Recording(#[from] RecordingError),
@@ -82,9 +85,6 @@ pub enum RecordingError {
     /// It is not under a checkpoint.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
-    /// A name of this program is not a valid text.
-    #[error(transparent)]
-    Text(#[from] TextError),
 }
 
 /// Builds the bundle of one case.
@@ -169,7 +169,7 @@ impl<'a> BundleBuilder<'a> {
             manifest: self.manifest(&records, exclusions)?,
             records: entries,
             policies,
-            limits: LIMITS.map(str::to_owned).to_vec(),
+            limits: LIMITS.into_iter().map(Line::new).collect::<Result<_, _>>()?,
         })?)
     }
 
@@ -298,14 +298,14 @@ impl<'a> BundleBuilder<'a> {
         }
         let index = |record: Option<&LogRecord>| record.map_or(0, LogRecord::index);
         Ok(Manifest {
-            query: format!("everything about case {}", self.case),
+            query: Line::new(format!("everything about case {}", self.case))?,
             first: index(records.first()),
             last: index(records.last()),
             counts,
             exclusions,
             tool: Tool {
-                name: Code::new(env!("CARGO_PKG_NAME")).map_err(RecordingError::from)?,
-                version: Version::new(env!("CARGO_PKG_VERSION")).map_err(RecordingError::from)?,
+                name: Code::new(env!("CARGO_PKG_NAME"))?,
+                version: Version::new(env!("CARGO_PKG_VERSION"))?,
             },
             by: self.by.clone(),
             at: self.log.recorder().clock().now().at,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 pub use digest::{BundleDigest, BundleDigestError};
 use jit_core::{
-    LeafHash, PolicyDigest,
+    LeafHash, Line, PolicyDigest,
     canonical::{self, CanonicalError, Value},
 };
 pub use parts::{BundleFormat, BundleLog, BundleRecord, Exclusion, Manifest, Scope, Tool};
@@ -76,7 +76,7 @@ pub struct Bundle {
     /// What whoever exported it says it holds.
     pub manifest: Manifest,
     /// What it does not prove, in words.
-    pub limits: Vec<String>,
+    pub limits: Vec<Line>,
     /// The digest of the bundle that this one withholds from.
     pub derived_from: Option<BundleDigest>,
     /// What the bytes that were read state; written anew by [`Bundle::to_bytes`].
@@ -93,7 +93,7 @@ pub(crate) struct Contents {
     pub(crate) records: Vec<BundleRecord>,
     pub(crate) policies: BTreeMap<PolicyDigest, Value>,
     pub(crate) manifest: Manifest,
-    pub(crate) limits: Vec<String>,
+    pub(crate) limits: Vec<Line>,
 }
 
 impl Bundle {

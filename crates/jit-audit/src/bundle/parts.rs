@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jit_core::{CaseId, Code, FieldName, Kind, LogOrigin, PrincipalId, Timestamp, Version, canonical::Value};
+use jit_core::{CaseId, Code, FieldName, Kind, Line, LogOrigin, PrincipalId, Timestamp, Version, canonical::Value};
 use serde::{Deserialize, Serialize};
 
 /// The format of a bundle. Only `jit-bundle/1` parses.
@@ -81,7 +81,7 @@ pub struct Tool {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The question in words.
-    pub query: String,
+    pub query: Line,
     /// The index of the first record.
     pub first: u64,
     /// The index of the last record.

@@ -4,7 +4,7 @@ mod telling;
 
 use std::{collections::BTreeMap, fmt};
 
-use jit_core::{Case, EventError, LeafHash, PrincipalId, Timestamp};
+use jit_core::{Case, EventError, LeafHash, Line, PrincipalId, Timestamp};
 
 use crate::{
     bundle::Scope,
@@ -64,7 +64,7 @@ pub struct Story {
     exported: String,
     lines: Vec<StoryLine>,
     open: Vec<OpenMatter>,
-    limits: Vec<String>,
+    limits: Vec<Line>,
 }
 
 impl Story {
@@ -85,7 +85,7 @@ impl Story {
             exported: format!("{} with {} {} at {}", who(&manifest.by), tool.name, tool.version, manifest.at),
             lines,
             open,
-            limits: bundle.limits.iter().map(|limit| one_line(limit)).collect(),
+            limits: bundle.limits.clone(),
         })
     }
 

@@ -1,8 +1,8 @@
-//! Cases: every one is folded by the same state machine that the broker runs.
+//! Cases: every one is folded by the same state machine that the broker runs, and held against the invariants.
 
 use std::collections::BTreeMap;
 
-use jit_core::{ApplyError, Case, CaseId, Event, EventError, StreamId};
+use jit_core::{ApplyError, Case, CaseId, Event, EventError, History, PolicyDigest, StreamId, Timestamp, check};
 
 use crate::verify::{
     reason::Reason,
@@ -43,4 +43,27 @@ pub(super) fn fold(records: &[ExaminedRecord], report: &mut Report) -> BTreeMap<
         *slot = None;
     }
     cases.into_iter().filter_map(|(id, case)| Some((id, case?))).collect()
+}
+
+/// Holds the records against the invariants. Only a violation stands against a proof: much cannot be shown by a part of a log.
+pub(super) fn hold_to_invariants<'a>(
+    records: &[ExaminedRecord],
+    snapshots: impl Iterator<Item = &'a PolicyDigest>,
+    as_of: Option<Timestamp>,
+    report: &mut Report,
+) {
+    let sound = || records.iter().filter_map(|examined| Some((examined, examined.sound()?)));
+    let latest = sound().map(|(_, record)| record.header().at).max();
+    let Some(as_of) = as_of.or(latest) else { return };
+    let history = History::part(sound().map(|(examined, record)| (examined.place().index, record)));
+    let findings = check(&history.with_snapshots(snapshots.copied()), as_of);
+    for finding in findings.iter().filter(|finding| finding.is_violated()) {
+        let at = finding.records.last().and_then(|index| {
+            let found = records.binary_search_by_key(index, |examined| examined.place().index).ok()?;
+            records.get(found)
+        });
+        let reason = Reason::Invariant { invariant: finding.invariant, detail: finding.detail };
+        report.fail(at.map(ExaminedRecord::place), reason);
+    }
+    report.findings = findings;
 }

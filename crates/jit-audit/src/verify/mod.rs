@@ -118,6 +118,9 @@ impl Examination {
         absence::judge(bundle, &self.records, options, report);
         self.policies = policy::judge(bundle, &self.records, report);
         self.cases = case::fold(&self.records, report);
+        // A snapshot that is not here is not provable, which was said; that it cannot be had anywhere is not shown.
+        let cited = self.records.iter().filter_map(|examined| examined.record()?.header().refs.policy.as_ref());
+        case::hold_to_invariants(&self.records, self.policies.keys().chain(cited), options.as_of, report);
         claim::judge(bundle, &self.records, report);
         report.failures.sort_by_key(|failure| failure.place.as_ref().map(|place| (place.log, place.index)));
     }

@@ -1,7 +1,7 @@
 //! Why a bundle, or a record of it, does not verify.
 
 use jit_core::{
-    ApplyError, EventError, FieldName, LogOrigin, ParseRecordError, PolicyDigest, RecordedError, StreamId, canonical::CanonicalError,
+    ApplyError, EventError, FieldName, InvariantId, LogOrigin, ParseRecordError, PolicyDigest, RecordedError, StreamId, canonical::CanonicalError,
 };
 use jit_log::{NoteError, TrustError};
 use jit_policy::BundleError as SnapshotError;
@@ -123,6 +123,14 @@ pub enum Reason {
     /// What happened cannot be read.
     #[error("what happened cannot be read: {0}")]
     Event(EventError),
+    /// The records violate an invariant.
+    #[error("{invariant} is violated: {detail}")]
+    Invariant {
+        /// Which one.
+        invariant: InvariantId,
+        /// How.
+        detail: &'static str,
+    },
     /// The snapshot that a decision cites is not in the bundle.
     #[error("policy {0}, which the decision cites, is not in the bundle")]
     PolicyAbsent(PolicyDigest),
@@ -198,6 +206,7 @@ impl Reason {
             | Self::Clock { .. }
             | Self::Count { .. }
             | Self::Case(_)
+            | Self::Invariant { .. }
             | Self::PolicyMalformed { .. }
             | Self::PolicyOther { .. }
             | Self::Unauthorised { .. }

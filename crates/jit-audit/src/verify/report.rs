@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jit_core::{FieldName, Kind, LeafHash, PolicyDigest, RecordId, StreamId};
+use jit_core::{FieldName, Finding, Kind, LeafHash, Line, PolicyDigest, RecordId, StreamId};
 use jit_log::VerifiedCheckpoint;
 
 use crate::{
@@ -214,7 +214,7 @@ pub struct Claims {
     /// What it is said to hold, who made it, when and with what.
     pub manifest: Manifest,
     /// What it is said not to prove.
-    pub limits: Vec<String>,
+    pub limits: Vec<Line>,
 }
 
 /// What a verifier found.
@@ -224,6 +224,7 @@ pub struct Report {
     pub(super) checkpoint: Option<VerifiedCheckpoint>,
     pub(super) records: Vec<RecordReport>,
     pub(super) streams: Vec<StreamReport>,
+    pub(super) findings: Vec<Finding>,
     pub(super) notices: Vec<Notice>,
     pub(super) claims: Option<Claims>,
 }
@@ -262,6 +263,12 @@ impl Report {
     #[must_use]
     pub fn streams(&self) -> &[StreamReport] {
         &self.streams
+    }
+
+    /// What the invariants say about the records: violated, or not provable from a part of the log.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// What a reader should know besides.
