@@ -208,8 +208,9 @@ fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, crede
         Event::RevocationFailed(e) => p.due.push((revocation, e.retry_at)),
         Event::RevocationUnknown(e) => p.due.push((revocation, e.reconcile_at)),
         Event::RevocationReconciled(e) => match e.retry_at {
-            Some(at) if !e.dead => p.due.push((revocation, at)),
-            _ => p.done.extend([expiry, revocation]),
+            _ if e.dead => p.done.extend([expiry, revocation]),
+            Some(at) => p.due.push((revocation, at)),
+            None => p.done.push(revocation),
         },
         Event::RevocationIrrevocable(_) => p.done.push(revocation),
         _ => {}

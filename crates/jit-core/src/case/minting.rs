@@ -207,6 +207,8 @@ impl Case {
 
     pub(super) fn credential_expired(&self, credential: CredentialId, context: &Context) -> Decided {
         match self.in_state(credential, &[MintState::Issued, MintState::FoundExisting]) {
+            // An attempt under way ends first, so that its outcome is on record (INV-03).
+            Ok(c) if c.is_being_revoked() => Decided::refused(Refusal::Unresolved(credential)),
             Ok(c) if c.may_live() => match c.dies_at() {
                 Some(expired_at) if expired_at <= context.now => {
                     Decided::about(credential, [CredentialExpired { expired_at }.into()])
