@@ -53,6 +53,12 @@ pub enum RequestError {
     /// A rule cannot ask for access.
     #[error("a rule cannot be a requester")]
     RuleAsks,
+    /// An agent asks for another recipient than the workload it names (INV-16).
+    #[error("an agent's privilege goes to the workload it names, not to {recipient}")]
+    AgentRecipient {
+        /// Who was to receive it.
+        recipient: PrincipalId,
+    },
     /// Too many external references.
     #[error("more than {max} external references")]
     TooManyReferences {
@@ -82,6 +88,7 @@ impl RequestError {
             Self::WindowTooFar { .. } => code!("window_too_far"),
             Self::WindowTooLong { .. } => code!("window_too_long"),
             Self::RuleAsks => code!("rule_asks"),
+            Self::AgentRecipient { .. } => code!("agent_recipient"),
             Self::TooManyReferences { .. } => code!("too_many_references"),
             Self::BeyondParent { .. } => code!("beyond_parent"),
             Self::Ancestry => code!("ancestry"),
@@ -128,6 +135,8 @@ pub struct ParentGrant {
     pub window: Window,
     /// The grants above the parent, outermost first.
     pub path: Vec<GrantId>,
+    /// Everyone who asked for, received or was acted for in a grant above: none of them may approve (INV-07).
+    pub holders: Vec<PrincipalId>,
 }
 
 impl ParentGrant {
@@ -365,7 +374,7 @@ impl RequestBuilder {
         })
     }
 
-    /// Names another recipient than the requester (or than an agent's workload).
+    /// Names another recipient than the requester. An agent's is the workload that it names.
     pub fn recipient(mut self, recipient: PrincipalId) -> Self {
         self.0.recipient = recipient;
         self
@@ -398,11 +407,16 @@ impl RequestBuilder {
     /// Finishes the request.
     ///
     /// # Errors
-    /// [`RequestError`] if the requester is a rule, the request exceeds its parent, or an extra is not acceptable.
+    /// [`RequestError`] if the requester is a rule, an agent names another recipient, the request exceeds its parent, or an extra is not acceptable.
     pub fn build(self) -> Result<Request, RequestError> {
         let request = self.0;
         if matches!(request.requester, Principal::Rule { .. }) {
             return Err(RequestError::RuleAsks);
+        }
+        if matches!(request.requester, Principal::Agent(_))
+            && request.recipient != request.requester.default_recipient()
+        {
+            return Err(RequestError::AgentRecipient { recipient: request.recipient });
         }
         if request.external.len() > MAX_EXTERNAL {
             return Err(RequestError::TooManyReferences { max: MAX_EXTERNAL });

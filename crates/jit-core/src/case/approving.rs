@@ -101,7 +101,7 @@ impl Case {
         if !member_of.contains(group) {
             return Err(Refusal::NotAMember { by: id, group: group.clone() });
         }
-        if self.interested().contains(&id) {
+        if self.barred().contains(&id) {
             return Err(Refusal::Interested(id));
         }
         if self.counting_approvals().any(|a| a.approval.approver == id) {

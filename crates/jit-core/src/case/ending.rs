@@ -111,7 +111,7 @@ impl Case {
                 (true, Some(_)) => Ok(()),
             };
         }
-        if interested {
+        if self.barred().contains(&by.id()) {
             return Err(Refusal::Interested(by.id()));
         }
         match (by, self.phase()) {

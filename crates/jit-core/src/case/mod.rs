@@ -198,6 +198,12 @@ impl CaseCredential {
         exists && !self.expired && self.revocation != RevocationState::Confirmed
     }
 
+    /// Whether an attempt to take it back still lacks an outcome, or a reconciliation.
+    #[must_use]
+    pub fn is_being_revoked(&self) -> bool {
+        matches!(self.revocation, RevocationState::Pending | RevocationState::Unknown)
+    }
+
     /// Whether its mint still lacks an outcome.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
@@ -416,7 +422,7 @@ impl Case {
         })
     }
 
-    /// Everyone who may not approve or review: requester, recipient, principals acted for, and whoever stands above (INV-07).
+    /// Everyone in whose interest the request is: requester, recipient and principals acted for.
     #[must_use]
     pub fn interested(&self) -> Vec<PrincipalId> {
         let Some(request) = &self.request else {
@@ -424,6 +430,15 @@ impl Case {
         };
         let mut all = request.submitted.requester.interested();
         all.push(request.submitted.recipient.clone());
+        all
+    }
+
+    /// Everyone who may not approve or review: whoever has an interest, and the holders of the grants above (INV-07).
+    #[must_use]
+    pub fn barred(&self) -> Vec<PrincipalId> {
+        let mut all = self.interested();
+        let parent = self.request.as_ref().and_then(|request| request.submitted.parent.as_ref());
+        all.extend(parent.into_iter().flat_map(|parent| parent.holders.iter().cloned()));
         all
     }
 
@@ -446,7 +461,8 @@ impl Case {
         }
         for (id, credential) in &self.credentials {
             let known = matches!(credential.mint, MintState::Issued | MintState::FoundExisting);
-            if known && credential.may_live() && credential.dies_at().is_some_and(|at| at <= now) {
+            let settled = known && credential.may_live() && !credential.is_being_revoked();
+            if settled && credential.dies_at().is_some_and(|at| at <= now) {
                 return Some(Command::CredentialExpired { credential: *id });
             }
         }
@@ -457,10 +473,7 @@ impl Case {
     fn is_settled(&self) -> bool {
         let over =
             matches!(self.phase(), Phase::Refused | Phase::Denied | Phase::Withdrawn | Phase::Lapsed | Phase::Ended);
-        over && !self
-            .credentials
-            .values()
-            .any(|c| c.may_live() || c.is_unresolved() || c.revocation == RevocationState::Pending)
+        over && !self.credentials.values().any(|c| c.may_live() || c.is_unresolved() || c.is_being_revoked())
             && self.obligations.values().all(|o| o.closed)
     }
 
