@@ -25,6 +25,14 @@ pub struct ClockInfo {
     pub error_us: u32,
 }
 
+impl ClockInfo {
+    /// The bound of its error.
+    #[must_use]
+    pub const fn error(&self) -> Duration {
+        Duration::from_micros(self.error_us as u64)
+    }
+}
+
 /// A source of time. A clock read twice may give the same moment, and may step back within its declared error.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment with its error bound.
