@@ -1,1 +1,39 @@
-//! Credential minting that needs a recorded authorisation: capabilities, sealed secrets, revocation, reconciliation.
+//! Credential minting that cannot happen without its evidence.
+//!
+//! ```text
+//! credential.intended ── MintAuthorization ── mint ── Sealed ── credential.issued ── Secret
+//!    (recorded)                                │                   (recorded)
+//!                                              └ Prepared ── credential.prepared ── commit ── Sealed …
+//! ```
+//!
+//! What this crate keeps, by type:
+//!
+//! - An issuer is called with a [`MintAuthorization`], which is made only from a record proven to be in the log: the pending
+//!   `credential.intended` of a case whose grant is approved and live.
+//! - A secret comes back [`Sealed`], and opens only with the proven `credential.issued` that follows from the same intent (INV-02).
+//! - A [`Secret`] is erased when dropped, and has no `Display`, no `Serialize` and a `Debug` that shows nothing (INV-17).
+//! - An outcome that nobody knows is not a failure: [`MintError::Unknown`], [`RevokeError::Unknown`], [`ObserveError::Unknown`].
+//!
+//! Whoever writes an issuer implements [`CredentialIssuer`] and reads its contract. This crate never records anything, never reads a
+//! clock, and has no way to mint without authorisation.
+//!
+//! Features, all off by default: `jwt` gives [`JwtIssuer`](crate::jwt::JwtIssuer), short-lived EdDSA JSON Web Tokens.
+
+mod authorization;
+mod binding;
+mod issuer;
+mod minting;
+mod observing;
+mod revoking;
+mod sealed;
+
+#[cfg(feature = "jwt")]
+pub mod jwt;
+
+pub use authorization::{AuthorizationError, MintAuthorization};
+pub use binding::RecordMismatch;
+pub use issuer::CredentialIssuer;
+pub use minting::{MintError, MintPlan, Minted, Minting, PlanRefused, Prepared};
+pub use observing::{Cursor, Found, FoundPage, ObserveError, Observed, ReconcileQuery};
+pub use revoking::{RevokeAuthorization, RevokeBasis, RevokeError, RevokeOutcome};
+pub use sealed::{MAX_SECRET, Sealed, Secret, SecretError};
