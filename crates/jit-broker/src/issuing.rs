@@ -12,7 +12,7 @@ use jit_core::{
     Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey, Intend,
     IssuerName, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId, code,
 };
-use jit_issuer::{CredentialIssuer, MintAuthorization, MintError, Minted, Minting, RevokeAuthorization, Secret};
+use jit_issuer::{CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret};
 
 use crate::{
     broker::Broker,
@@ -83,6 +83,12 @@ impl Broker {
                 case: id,
                 reason: "the target cannot express what is left of the window".to_owned(),
             })?;
+            if let Some(grant) = case.grant() {
+                issuer.preflight(&MintPlan::new(grant, issued)).await.map_err(|refused| BrokerError::NotMintable {
+                    case: id,
+                    reason: refused.to_string(),
+                })?;
+            }
             let (parent, guard) = self.parent_of(&case, read.at).await?;
             let request = Request::from_submitted(&request.submitted, retain.clone());
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
@@ -152,7 +158,9 @@ impl Broker {
                 let command = Command::Prepared { credential, descriptor: prepared.descriptor().clone() };
                 let turn = self.outcome_turn(case.id(), &command).await?;
                 if turn.outcome.is_err() {
-                    issuer.abandon(prepared).await;
+                    if let Err(error) = issuer.abandon(prepared).await {
+                        tracing::error!(case = %case.id(), %credential, %error, "a prepared credential was not given up");
+                    }
                     return Err(self.mint_failed(case.id(), credential, code!("not_as_intended")).await?);
                 }
                 let recorded = self.proven(&turn, &turn.case, credential).await?;
@@ -162,7 +170,6 @@ impl Broker {
         };
         match outcome {
             Ok(minted) => Ok(minted),
-            Err(MintError::Failed { cause }) => Err(self.mint_failed(case.id(), credential, cause).await?),
             Err(MintError::Unknown { cause }) => {
                 let reconcile_at = self.clock.now().at.saturating_add(self.settings.resolve_after);
                 let command = Command::MintUnknown { credential, cause, reconcile_at };

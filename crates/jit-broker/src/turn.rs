@@ -10,6 +10,8 @@ use crate::{broker::Broker, error::BrokerError};
 
 /// How often a turn is tried when others write to the same case.
 const MAX_CONFLICTS: usize = 16;
+/// How often the log is asked when nobody knows whether records were appended.
+const MAX_UNKNOWN: usize = 3;
 /// How many steps follow by themselves in one turn at most.
 const MAX_FOLLOWING: usize = 64;
 
@@ -129,11 +131,22 @@ impl Broker {
         if let Some((stream, expected)) = guard {
             request = request.guard(stream, expected);
         }
-        match self.log.append(request).await {
+        match self.append(request).await {
             Ok(appended) => Ok(Turn { case, appended: Some(appended), outcome }),
             Err(AppendError::Conflict { .. } | AppendError::Closed { .. }) => Err(NotTaken::Conflict),
             Err(error) => Err(NotTaken::Failed(error.into())),
         }
+    }
+
+    /// Appends, and asks again while nobody knows whether it was appended: records that are there are recognised.
+    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        for _ in 1..MAX_UNKNOWN {
+            match self.log.append(request.clone()).await {
+                Err(AppendError::OutcomeUnknown(_)) => {}
+                answer => return answer,
+            }
+        }
+        self.log.append(request).await
     }
 
     fn context(&self, case: &Case, command: &Command, ledger: Option<&Entitlement>, read: &ClockReading) -> Context {
