@@ -15,6 +15,15 @@ pub struct ClockReading {
     pub clock: ClockInfo,
 }
 
+impl ClockReading {
+    /// Whether a record made now may follow one made at `earlier`: time does not run backwards beyond the errors of both
+    /// clocks (INV-14).
+    #[must_use]
+    pub fn may_follow(&self, earlier: &ClockReading) -> bool {
+        self.at.saturating_add(self.clock.error()) >= earlier.at.saturating_sub(earlier.clock.error())
+    }
+}
+
 /// The `clock` member of a record header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

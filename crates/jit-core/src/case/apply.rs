@@ -10,6 +10,7 @@ use crate::{
     event::{Event, EventError, Kind},
     ids::{CredentialId, RecordId},
     record::{Record, StreamId},
+    source::ClockReading,
 };
 
 /// A record does not continue the case.
@@ -70,7 +71,7 @@ impl Case {
         let event = record.event().map_err(|source| ApplyError::Event { record: id, source })?;
         self.fold(record, &event).ok_or(ApplyError::Subject(id))?;
         self.head = Some(record.head());
-        self.last = Some((header.at, header.clock.error_us));
+        self.last = Some(ClockReading { at: header.at, clock: header.clock.clone() });
         self.retain.get_or_insert_with(|| header.retain.clone());
         if let Some(command) = header.refs.command {
             self.commands.entry(command).or_insert(event);

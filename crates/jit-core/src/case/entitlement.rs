@@ -28,6 +28,14 @@ pub enum EntitlementError {
     /// A record could not be made.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The clock reads a moment before the ledger's last record, beyond the declared errors (INV-14).
+    #[error("clock reads {now}, before the last record of the ledger at {last}")]
+    ClockBehind {
+        /// What the clock reads.
+        now: Timestamp,
+        /// When the last record was made.
+        last: Timestamp,
+    },
 }
 
 /// One ledger, folded from its records.
@@ -35,6 +43,7 @@ pub enum EntitlementError {
 pub struct Entitlement {
     id: EntitlementId,
     head: Option<StreamHead>,
+    last: Option<ClockReading>,
     live: BTreeMap<GrantId, Timestamp>,
 }
 
@@ -42,7 +51,7 @@ impl Entitlement {
     /// A ledger of which nothing is recorded yet.
     #[must_use]
     pub fn new(id: EntitlementId) -> Self {
-        Self { id, head: None, live: BTreeMap::new() }
+        Self { id, head: None, last: None, live: BTreeMap::new() }
     }
 
     /// Its stream.
@@ -81,13 +90,15 @@ impl Entitlement {
             }
         }
         self.head = Some(record.head());
+        self.last = Some(ClockReading { at: header.at, clock: header.clock.clone() });
         Ok(())
     }
 
     /// Makes the record of the activation or end of the case's grant, which `cause` recorded, and applies it.
     ///
     /// # Errors
-    /// [`EntitlementError`] if the case has no grant or the record cannot be made; the ledger is unchanged then.
+    /// [`EntitlementError`] if the case has no grant, the clock is behind or the record cannot be made; the ledger is unchanged
+    /// then.
     pub fn change(
         &mut self,
         held: bool,
@@ -96,6 +107,9 @@ impl Entitlement {
         recorder: &Recorder,
         read: &ClockReading,
     ) -> Result<Record, EntitlementError> {
+        if let Some(last) = self.last.as_ref().filter(|last| !read.may_follow(last)) {
+            return Err(EntitlementError::ClockBehind { now: read.at, last: last.at });
+        }
         let (grant, retain) = case.grant().zip(case.retain()).ok_or(EntitlementError::NoGrant)?;
         let mut live: Vec<GrantId> = self.live_at(read.at).filter(|id| *id != grant.id).collect();
         if held {

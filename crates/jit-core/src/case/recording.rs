@@ -89,12 +89,8 @@ impl Case {
         recorder: &Recorder,
         read: &ClockReading,
     ) -> Result<Vec<Record>, RecordCaseError> {
-        if let Some((last, error_us)) = self.last {
-            let latest = read.at.saturating_add(std::time::Duration::from_micros(read.clock.error_us.into()));
-            let earliest = last.saturating_sub(std::time::Duration::from_micros(error_us.into()));
-            if latest < earliest {
-                return Err(RecordCaseError::ClockBehind { now: read.at, last });
-            }
+        if let Some(last) = self.last.as_ref().filter(|last| !read.may_follow(last)) {
+            return Err(RecordCaseError::ClockBehind { now: read.at, last: last.at });
         }
         let mut next = self.clone();
         let mut records = Vec::with_capacity(steps.len());

@@ -12,8 +12,7 @@ use super::{
 use crate::{
     event::{Event, Kind, StreamFamily},
     record::StreamId,
-    source::ClockInfo,
-    time::Timestamp,
+    source::ClockReading,
 };
 
 /// INV-13. By `n` and `prev` of each stream, the log index, `log`, and `count` of `case.closed`, which nothing follows.
@@ -114,8 +113,7 @@ pub(super) fn roots(view: &View<'_>, report: &mut Report) {
 pub(super) fn time(view: &View<'_>, report: &mut Report) {
     for stream in view.streams() {
         for (before, entry) in pairs(stream).filter(|(before, entry)| before.n().checked_add(1) == Some(entry.n())) {
-            let (earlier, later) = (before.header(), entry.header());
-            if latest(later.at, &later.clock) < earliest(earlier.at, &earlier.clock) {
+            if !read(entry).may_follow(&read(before)) {
                 report.violated(Inv14, &[before, entry], "time runs backwards beyond the errors of the clocks");
             }
         }
@@ -126,12 +124,8 @@ pub(super) fn time(view: &View<'_>, report: &mut Report) {
     }
 }
 
-fn latest(at: Timestamp, clock: &ClockInfo) -> Timestamp {
-    at.saturating_add(clock.error())
-}
-
-fn earliest(at: Timestamp, clock: &ClockInfo) -> Timestamp {
-    at.saturating_sub(clock.error())
+fn read(entry: &Entry<'_>) -> ClockReading {
+    ClockReading { at: entry.header().at, clock: entry.header().clock.clone() }
 }
 
 /// INV-20, as far as records show it. Under one `refs.command` no kind stands twice about one credential, and all stand in

@@ -1,6 +1,9 @@
 //! INV-21: the ledger of an entitlement is right, and an end says which other grants still justify the access.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     ending::{ending, needs_ends},
@@ -15,6 +18,9 @@ use crate::{
     record::StreamId,
     time::Timestamp,
 };
+
+/// Further back than this no sequence of clock errors goes.
+const CLOCK_SLACK: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) fn needs(kind: &Kind) -> bool {
     needs_ends(kind) || *kind == Kind::GrantActivated
@@ -116,10 +122,9 @@ impl Ledger {
         }
     }
 
-    /// Drops grants whose planned end is past whatever the clocks' errors: they are named no more.
+    /// Drops grants whose planned end is past whatever the clocks do: they are named no more.
     fn forget_long_past(&mut self, entry: &Entry<'_>) {
-        let slack = entry.header().clock.error().saturating_mul(2);
-        let past = entry.header().at.saturating_sub(slack);
+        let past = entry.header().at.saturating_sub(CLOCK_SLACK);
         while let Some((until, grant)) = self.by_end.first().copied().filter(|(until, _)| *until < past) {
             self.by_end.remove(&(until, grant));
             self.until.remove(&grant);
