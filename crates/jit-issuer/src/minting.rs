@@ -1,8 +1,6 @@
 //! What an issuer is asked to mint, and what comes of it.
 
-use jit_core::{
-    CaseGrant, Code, Condition, CredentialDescriptor, Kind, PrincipalId, Recorded, Scope, Window,
-};
+use jit_core::{CaseGrant, Code, Condition, CredentialDescriptor, Kind, PrincipalId, Recorded, Scope, Window};
 
 use crate::{
     binding::{Binding, RecordMismatch},

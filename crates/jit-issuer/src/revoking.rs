@@ -1,8 +1,6 @@
 //! The right to take one credential back, and what comes of it.
 
-use jit_core::{
-    Case, Code, CredentialDescriptor, CredentialId, Kind, LeafHash, Recorded, RevocationState, Timestamp,
-};
+use jit_core::{Case, Code, CredentialDescriptor, CredentialId, Kind, LeafHash, Recorded, RevocationState, Timestamp};
 
 use crate::{authorization::AuthorizationError, binding::in_place};
 
@@ -35,9 +33,9 @@ impl RevokeAuthorization {
         in_place(intended, case.log(), case.stream(), Kind::RevocationIntended)?;
         let header = intended.header();
         let pending = header.refs.credential.filter(|id| {
-            case.credentials().get(id).is_some_and(|c| {
-                c.revocation == RevocationState::Pending && c.revocation_leaf == Some(intended.leaf())
-            })
+            case.credentials()
+                .get(id)
+                .is_some_and(|c| c.revocation == RevocationState::Pending && c.revocation_leaf == Some(intended.leaf()))
         });
         let credential = pending.ok_or(AuthorizationError::NotPending(header.id))?;
         Ok(Self { credential, basis: RevokeBasis::Recorded(intended.leaf()) })

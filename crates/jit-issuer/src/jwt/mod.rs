@@ -26,8 +26,8 @@ use jit_core::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError, Observed,
-    PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
+    Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
 };
 use claims::Claims;
 pub use key::{Jwks, JwtKey, JwtKeyError, JwtPublicKey, Thumbprint};

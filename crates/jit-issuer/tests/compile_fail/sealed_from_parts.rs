@@ -1,0 +1,5 @@
+//! A seal is made under an authorisation.
+
+fn main() {
+    let _ = jit_issuer::Sealed::new;
+}
