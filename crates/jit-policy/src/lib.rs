@@ -1,1 +1,46 @@
-//! Policy evaluation that can be re-run: snapshots, canonical input, decisions, obligations, replay.
+//! Policy evaluation that can be run again: snapshots, canonical input, decisions, obligations, replay.
+//!
+//! ```text
+//! sources ──gather──▶ input ──┐
+//!                             ├─▶ engine's snapshot ─▶ Evaluator ─▶ Decision    (recorded with the input)
+//! files ────load────▶ snapshot┘
+//! ```
+//!
+//! - Whatever must be fetched is fetched *before* ([`gather`]) and frozen into the [`CanonicalInput`]; evaluation itself is
+//!   synchronous and pure, and the clock is part of the input.
+//! - A [`PolicySnapshot`] says what it finds; the [`Evaluator`], which nobody else can implement, sorts it, merges obligations
+//!   and fails closed, so a decision is the same bytes in every process and no engine can go around the rules (INV-12).
+//! - [`replay()`] runs a recorded decision again and says exactly what came of it.
+//!
+//! It never reads a clock, does I/O inside an evaluation, or records an unsalted digest of an input.
+//!
+//! # Features
+//!
+//! `cedar`: the adapter for Cedar. Off by default: the engine takes minutes to compile.
+
+mod bundle;
+#[cfg(feature = "cedar")]
+pub mod cedar;
+mod engine;
+mod entity;
+mod evaluator;
+mod facts;
+mod input;
+mod replay;
+mod snapshot;
+
+pub use bundle::{
+    BundleError, FilePath, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PATH_BYTES, PolicyBundle, Target,
+};
+pub use engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation};
+pub use entity::{Attributes, Entity, EntityId, EntityUid, MAX_ENTITY_ID_BYTES, kind};
+pub use evaluator::Evaluator;
+pub use facts::{
+    DirectoryError, Eligibility, EntityDirectory, Fact, FactError, FactQuery, FactSource, Gathered,
+    MAX_DIRECTORY_BYTES, NamedFact, Unavailable, gather,
+};
+pub use input::{CanonicalInput, InputContext, InputError, InputParts, InputSchema, MAX_ENTITIES, MAX_INPUT_BYTES};
+pub use replay::{RecordedInput, ReplayVerdict, replay};
+pub use snapshot::{
+    FILE_CONTEXT, FileEntry, MAX_DOCUMENT_BYTES, POLICY_CONTEXT, RuleEntry, SnapshotDocument, SnapshotManifest,
+};

@@ -1,0 +1,80 @@
+//! Loading a bundle: every file parsed, every rule named, everything validated strictly against the schema.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Effect as CedarEffect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use jit_core::{Effect, RuleId};
+
+use super::{Rule, annotations};
+use crate::{
+    bundle::{FilePath, PolicyBundle},
+    engine::LoadError,
+};
+
+/// What a bundle became.
+pub(super) struct Loaded {
+    pub(super) schema: Schema,
+    pub(super) policies: PolicySet,
+    pub(super) rules: BTreeMap<RuleId, Rule>,
+}
+
+pub(super) fn load(bundle: &PolicyBundle) -> Result<Loaded, LoadError> {
+    let schema_path = bundle.schema().ok_or_else(|| LoadError::Schema { reason: "bundle has none".to_owned() })?;
+    let schema = schema(bundle, schema_path)?;
+    let mut policies = PolicySet::new();
+    let mut rules = BTreeMap::new();
+    for (path, bytes) in bundle.files().filter(|(path, _)| *path != schema_path) {
+        for policy in parse(path, bytes)? {
+            let (id, rule) = rule(path, &policy)?;
+            let named = policy.new_id(PolicyId::new(id.as_str()));
+            policies.add(named).map_err(|_| LoadError::RepeatedRuleId(id.clone()))?;
+            rules.insert(id, rule);
+        }
+    }
+    if rules.is_empty() {
+        return Err(LoadError::NoRule);
+    }
+    let validated = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+    if !validated.validation_passed() {
+        let reasons: Vec<String> = validated.validation_errors().map(ToString::to_string).collect();
+        return Err(LoadError::Validation { reason: reasons.join("; ") });
+    }
+    Ok(Loaded { schema, policies, rules })
+}
+
+fn schema(bundle: &PolicyBundle, path: &FilePath) -> Result<Schema, LoadError> {
+    let failed = |reason: String| LoadError::Schema { reason };
+    let text = bundle.file(path).and_then(|b| std::str::from_utf8(b).ok());
+    let text = text.ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
+    let (schema, _warnings) = Schema::from_cedarschema_str(text).map_err(|e| failed(e.to_string()))?;
+    Ok(schema)
+}
+
+fn parse(path: &FilePath, bytes: &[u8]) -> Result<Vec<Policy>, LoadError> {
+    let failed = |reason: String| LoadError::Parse { path: path.clone(), reason };
+    let text = std::str::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
+    let set: PolicySet = text.parse().map_err(|e: cedar_policy::ParseErrors| failed(e.to_string()))?;
+    if set.templates().next().is_some() {
+        return Err(LoadError::Template { path: path.clone() });
+    }
+    Ok(set.policies().cloned().collect())
+}
+
+fn rule(path: &FilePath, policy: &Policy) -> Result<(RuleId, Rule), LoadError> {
+    let id = policy.annotation("id").ok_or_else(|| LoadError::NoRuleId { path: path.clone() })?;
+    let id = RuleId::new(id).map_err(|e| LoadError::RuleId { path: path.clone(), reason: e.to_string() })?;
+    let effect = match policy.effect() {
+        CedarEffect::Permit => Effect::Permit,
+        CedarEffect::Forbid => Effect::Forbid,
+    };
+    let refused = |reason: String| LoadError::Obligation { rule: id.clone(), reason };
+    let mut obligations = Vec::new();
+    for (name, text) in policy.annotations() {
+        let Some(name) = name.strip_prefix("jit_") else { continue };
+        if effect == Effect::Forbid {
+            return Err(refused(format!("a forbid demands nothing, so @jit_{name} has no effect")));
+        }
+        obligations.push(annotations::obligation(name, text).map_err(refused)?);
+    }
+    Ok((id, Rule { effect, obligations }))
+}

@@ -1,0 +1,163 @@
+//! The Cedar adapter: strict at load, so that evaluation cannot surprise.
+//!
+//! | in the input | in Cedar |
+//! |---|---|
+//! | an entity of type `human`, `workload`, `agent`, `service`, `group`, `resource`, `identity` | `Jit::Human`, `Jit::Workload`, … |
+//! | an entity of any other type `on_call_team` | `Jit::OnCallTeam` |
+//! | an action `read` | `Jit::Action::"read"` |
+//! | `context` | the Cedar context: `now`, `requested_start` and `requested_end` are seconds since 1970 (`Long`), entities are references |
+//! | `facts` | `context.facts.<name>`, the value alone |
+//!
+//! Cedar has no clock of its own, so a decision depends on its input alone. A rule is named by its `@id`; positional ids would
+//! point evidence at the wrong rule as soon as one is inserted. Obligations are annotations of `permit` rules:
+//! `@jit_approvals("sre:1,dba:2")` and `@jit_max_duration("1h30m")`; any other `@jit_…` does not load.
+
+mod annotations;
+mod load;
+mod request;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet, Response, Schema};
+use jit_core::{Code, DeterminingRule, Effect, Engine, EvaluationError, RuleId, TextError, Version, code};
+
+use crate::{
+    bundle::PolicyBundle,
+    engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation},
+    input::CanonicalInput,
+    snapshot::SnapshotDocument,
+};
+
+/// A schema for the entities of this adapter, to start from: declare your actions and attributes in a copy of it.
+pub const BASE_SCHEMA: &str = include_str!("base.cedarschema");
+
+/// What a bundle asks of Cedar.
+pub const ENTRYPOINT: Code = code!("is_authorized");
+
+/// The Cedar engine.
+///
+/// ```
+/// use jit_policy::cedar::CedarEngine;
+/// use jit_policy::PolicyEngine;
+/// assert_eq!(CedarEngine::new()?.descriptor().name.as_str(), "cedar");
+/// # Ok::<(), jit_core::TextError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CedarEngine {
+    descriptor: Engine,
+}
+
+impl CedarEngine {
+    /// The engine that this crate was built with.
+    ///
+    /// # Errors
+    /// [`TextError`] if the engine's version were not printable.
+    pub fn new() -> Result<Self, TextError> {
+        Ok(Self {
+            descriptor: Engine {
+                name: code!("cedar"),
+                version: Version::new(cedar_policy::get_sdk_version().to_string())?,
+                language: Version::new(cedar_policy::get_lang_version().to_string())?,
+                adapter: Version::new(env!("CARGO_PKG_VERSION"))?,
+            },
+        })
+    }
+}
+
+impl PolicyEngine for CedarEngine {
+    fn descriptor(&self) -> &Engine {
+        &self.descriptor
+    }
+
+    fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
+        let target = bundle.target();
+        if target.engine != self.descriptor.name || target.language != self.descriptor.language {
+            return Err(LoadError::OtherEngine {
+                want: format!("{} {}", target.engine, target.language),
+                have: format!("{} {}", self.descriptor.name, self.descriptor.language),
+            });
+        }
+        let loaded = load::load(bundle)?;
+        let rules = loaded.rules.keys().cloned().collect();
+        let document = SnapshotDocument::new(bundle.clone(), &rules)?;
+        Ok(Arc::new(CedarSnapshot {
+            engine: self.descriptor.clone(),
+            document,
+            schema: loaded.schema,
+            policies: loaded.policies,
+            rules: loaded.rules,
+        }))
+    }
+}
+
+/// One rule as loaded.
+struct Rule {
+    effect: Effect,
+    obligations: Vec<RawObligation>,
+}
+
+struct CedarSnapshot {
+    engine: Engine,
+    document: SnapshotDocument,
+    schema: Schema,
+    policies: PolicySet,
+    rules: BTreeMap<RuleId, Rule>,
+}
+
+impl PolicySnapshot for CedarSnapshot {
+    fn document(&self) -> &SnapshotDocument {
+        &self.document
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
+        let entities = match request::entities(input, &self.schema) {
+            Ok(entities) => entities,
+            Err(code) => return RawEvaluation::failed(code),
+        };
+        let mut all = RawEvaluation { permitted: true, ..RawEvaluation::default() };
+        for action in &input.parts().actions {
+            let request = match request::request(input, action, &self.schema) {
+                Ok(request) => request,
+                Err(code) => return RawEvaluation::failed(code),
+            };
+            let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+            self.add(&mut all, &response);
+        }
+        all
+    }
+}
+
+impl CedarSnapshot {
+    /// Adds what Cedar said about one action: everything must be permitted, and every rule counts.
+    fn add(&self, all: &mut RawEvaluation, response: &Response) {
+        let permitted = response.decision() == CedarDecision::Allow;
+        if !permitted && all.permitted {
+            // What permitted another action does not determine a denial.
+            all.determining.clear();
+            all.obligations.clear();
+        }
+        let counts = permitted == all.permitted || !permitted;
+        all.permitted &= permitted;
+        for id in response.diagnostics().reason() {
+            let known = RuleId::new(AsRef::<str>::as_ref(id)).ok().and_then(|rule| self.rules.get_key_value(&rule));
+            match known {
+                Some((rule, known)) if counts => {
+                    all.determining.push(DeterminingRule { rule: rule.clone(), effect: known.effect });
+                    all.obligations.extend(known.obligations.iter().cloned());
+                }
+                Some(_) => {}
+                None => all.errors.push(EvaluationError { code: code!("unknown_rule"), rule: None }),
+            }
+        }
+        // A forbid that errors is skipped by Cedar, which would fail open: any error makes the whole indeterminate.
+        for error in response.diagnostics().errors() {
+            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+            let rule = RuleId::new(AsRef::<str>::as_ref(error.policy_id())).ok();
+            all.errors.push(EvaluationError { code: code!("rule_error"), rule });
+        }
+    }
+}

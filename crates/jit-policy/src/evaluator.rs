@@ -1,0 +1,116 @@
+//! From what an engine says to a decision that is evidence. Engines cannot go around it.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use jit_core::{
+    Code, Decision, DeterminingRule, Effect, EvaluationError, Obligation, Obligations, Outcome, RuleId,
+    canonical::{self, Object, Value},
+    code,
+};
+
+use crate::{
+    engine::{PolicySnapshot, RawEvaluation, RawObligation},
+    input::CanonicalInput,
+    snapshot::SnapshotDocument,
+};
+
+/// Evaluates inputs against one snapshot, and fails closed: an error of any kind, an unknown rule, an unknown or
+/// contradictory obligation and a permit without a permitting rule are all indeterminate, and say which (INV-12).
+///
+/// It sorts and merges whatever the engine gives, so the same snapshot and input give the same decision, byte for byte.
+#[derive(Clone)]
+pub struct Evaluator {
+    snapshot: Arc<dyn PolicySnapshot>,
+}
+
+impl Evaluator {
+    /// An evaluator of this snapshot.
+    #[must_use]
+    pub fn new(snapshot: Arc<dyn PolicySnapshot>) -> Self {
+        Self { snapshot }
+    }
+
+    /// The snapshot, as decisions cite it and stores keep it.
+    #[must_use]
+    pub fn document(&self) -> &SnapshotDocument {
+        self.snapshot.document()
+    }
+
+    /// Evaluates an input.
+    #[must_use]
+    pub fn evaluate(&self, input: &CanonicalInput) -> Decision {
+        let raw = self.snapshot.evaluate(input);
+        let mut errors: BTreeSet<EvaluationError> = raw.errors.iter().cloned().collect();
+        if !input.parts().unavailable.is_empty() {
+            errors.insert(failure(code!("fact_unavailable")));
+        }
+        let determining: BTreeSet<DeterminingRule> = raw.determining.iter().cloned().collect();
+        for rule in determining.iter().map(|d| &d.rule).chain(raw.errors.iter().filter_map(|e| e.rule.as_ref())) {
+            if !self.document().manifest().has_rule(rule) {
+                errors.insert(EvaluationError { code: code!("unknown_rule"), rule: Some(rule.clone()) });
+            }
+        }
+        errors.extend(contradiction(&raw, &determining));
+        let obligations = match merged(&raw.obligations) {
+            Ok(obligations) => obligations,
+            Err(code) => {
+                errors.insert(failure(code));
+                Obligations::default()
+            }
+        };
+        let outcome = match (errors.is_empty(), raw.permitted) {
+            (false, _) => Outcome::Indeterminate,
+            (true, true) => Outcome::Permit,
+            (true, false) => Outcome::Deny,
+        };
+        Decision {
+            outcome,
+            policy: self.document().digest(),
+            engine: self.snapshot.engine().clone(),
+            default_applied: determining.is_empty() && errors.is_empty(),
+            determining: determining.into_iter().collect(),
+            errors: errors.into_iter().collect(),
+            // What is not permitted demands nothing.
+            obligations: if outcome == Outcome::Permit { obligations } else { Obligations::default() },
+        }
+    }
+}
+
+impl fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluator").field("policy", &self.document().digest()).finish_non_exhaustive()
+    }
+}
+
+fn failure(code: Code) -> EvaluationError {
+    EvaluationError { code, rule: None }
+}
+
+/// An outcome that its own rules do not support.
+fn contradiction(raw: &RawEvaluation, determining: &BTreeSet<DeterminingRule>) -> Option<EvaluationError> {
+    let says = |effect| determining.iter().any(|d| d.effect == effect);
+    let forbidding: Option<RuleId> = determining.iter().find(|d| d.effect == Effect::Forbid).map(|d| d.rule.clone());
+    match raw.permitted {
+        true if !says(Effect::Permit) => Some(failure(code!("permit_without_rule"))),
+        true if forbidding.is_some() => {
+            Some(EvaluationError { code: code!("permit_despite_forbid"), rule: forbidding })
+        }
+        _ => None,
+    }
+}
+
+/// Reads and merges obligations; a type or shape that is not known denies.
+fn merged(raw: &[RawObligation]) -> Result<Obligations, Code> {
+    let mut all = Vec::with_capacity(raw.len());
+    for obligation in raw {
+        all.push(read(obligation).ok_or(code!("unknown_obligation"))?);
+    }
+    Obligations::merge(all).map_err(|_| code!("obligation_conflict"))
+}
+
+fn read(raw: &RawObligation) -> Option<Obligation> {
+    let mut object = Object::new();
+    object.insert("type", Value::text(raw.kind.as_str()).ok()?).ok()?;
+    object.insert("properties", raw.properties.clone()).ok()?;
+    canonical::from_value(&Value::Object(object)).ok()
+}
