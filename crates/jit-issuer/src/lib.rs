@@ -17,7 +17,7 @@
 //! Whoever writes an issuer implements [`CredentialIssuer`] and reads its contract. This crate never records anything, never reads a
 //! clock, and has no way to mint without authorisation.
 //!
-//! Features, all off by default: `jwt` gives [`JwtIssuer`](crate::jwt::JwtIssuer), short-lived EdDSA JSON Web Tokens.
+//! Features, all off by default: `jwt` gives `jwt::JwtIssuer`, short-lived EdDSA JSON Web Tokens.
 
 mod authorization;
 mod binding;
