@@ -141,6 +141,18 @@ mod forged {
     }
 
     #[test]
+    fn an_intent_that_another_replaced() {
+        let mut case = case();
+        let first = case.intend(&MemoryTarget::new());
+        let refs = first.header().refs.clone();
+        let event = case.case().credentials()[&refs.credential.unwrap()].intended.clone();
+        let second = case.forge(event.into(), refs);
+        let error = MintAuthorization::new(case.case(), &first).unwrap_err();
+        assert_eq!(error, AuthorizationError::NotPending(first.header().id));
+        assert_eq!(MintAuthorization::new(case.case(), &second).unwrap().evidence(), second.leaf());
+    }
+
+    #[test]
     fn beyond_the_window() {
         let error = refused(|event, _| {
             let late = event.issued.end().saturating_add(Duration::from_secs(1));
