@@ -4,7 +4,7 @@ use jit_core::{
     Header, LogOrigin, ParseRecordError, Record,
     canonical::{self, CanonicalError, Value},
 };
-use jit_log::{BoxError, DirectoryError, DirectoryReport, DirectoryVerifier, NoteError, TileSource, TrustError, TrustPolicy};
+use jit_log::{BoxError, DirectoryError, DirectoryReport, DirectoryVerifier, NoteError, TileId, TileSource, TrustError, TrustPolicy};
 use serde::Deserialize;
 
 use crate::verify::{Reason, Streams};
@@ -123,7 +123,7 @@ pub fn scan_log(
 
 /// The lines of a payload file; none if there is no such file.
 fn payload_file(source: &mut impl TileSource, number: u64) -> Result<Vec<PayloadLine>, EntryError> {
-    let path = format!("payload/{number}");
+    let path = TileId::new(0, number, 256).map_or_else(|_| format!("payload/{number}"), |id| id.path_below("payload"));
     let read = source.read(&path).map_err(|error| EntryError::Source { path: path.clone(), source: error.into() })?;
     let first = number.saturating_mul(PAYLOAD_FILE);
     let own = first..first.saturating_add(PAYLOAD_FILE);

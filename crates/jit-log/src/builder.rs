@@ -30,10 +30,7 @@ impl TileBuilder {
     /// The empty tree.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            size: 0,
-            levels: vec![Vec::new(); usize::from(LEVELS)],
-        }
+        Self { size: 0, levels: vec![Vec::new(); usize::from(LEVELS)] }
     }
 
     /// Continues a tree of `size` leaves; `levels` holds the hashes of the partial tile of each
@@ -57,11 +54,7 @@ impl TileBuilder {
         for (level, hashes) in builder.levels.iter().enumerate() {
             let width = u8::try_from(level).map_or(0, |level| slots(level, size) % TILE_WIDTH);
             if hashes.len() as u64 != width {
-                return Err(TreeError::PartialWidth {
-                    size,
-                    level,
-                    hashes: hashes.len(),
-                });
+                return Err(TreeError::PartialWidth { size, level, hashes: hashes.len() });
             }
         }
         builder.levels.truncate(usize::from(LEVELS));

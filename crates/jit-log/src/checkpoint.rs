@@ -40,12 +40,7 @@ impl Checkpoint {
         if size == 0 && root != Hash::EMPTY_ROOT {
             return Err(CheckpointError::EmptyRoot);
         }
-        Ok(Self {
-            origin,
-            size,
-            root,
-            extensions: Vec::new(),
-        })
+        Ok(Self { origin, size, root, extensions: Vec::new() })
     }
 
     /// Parses the text of a checkpoint's note.
@@ -56,8 +51,7 @@ impl Checkpoint {
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let text = text.strip_suffix('\n').ok_or(CheckpointError::Lines)?;
         let mut lines = text.split('\n');
-        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
-        else {
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Lines);
         };
         let origin = Origin::parse(origin)?;
@@ -75,12 +69,7 @@ impl Checkpoint {
     /// The text to sign.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            self.root.to_base64()
-        );
+        let mut text = format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64());
         for line in &self.extensions {
             text.push_str(line);
             text.push('\n');
@@ -96,10 +85,7 @@ impl Checkpoint {
     /// [`Note::sign`] refuses.
     pub fn sign(&self, keys: &[&SignerKey]) -> Result<Note, CheckpointError> {
         if let Some(key) = keys.iter().find(|key| *key.name() != self.origin) {
-            return Err(CheckpointError::ForeignKey {
-                origin: self.origin.clone(),
-                key: key.name().clone(),
-            });
+            return Err(CheckpointError::ForeignKey { origin: self.origin.clone(), key: key.name().clone() });
         }
         Ok(Note::sign(&self.to_text(), keys)?)
     }

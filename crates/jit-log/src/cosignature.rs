@@ -46,11 +46,7 @@ pub struct Cosignature {
 
 impl Cosignature {
     pub(crate) fn new(key: &VerifierKey, time: CosignatureTime) -> Self {
-        Self {
-            cosigner: key.name().clone(),
-            key_id: key.id(),
-            time,
-        }
+        Self { cosigner: key.name().clone(), key_id: key.id(), time }
     }
 
     /// Name of the witness's key.

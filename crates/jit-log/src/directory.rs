@@ -79,10 +79,7 @@ impl<'p> DirectoryVerifier<'p> {
     /// A verifier that refuses an empty log.
     #[must_use]
     pub fn new(policy: &'p TrustPolicy) -> Self {
-        Self {
-            policy,
-            allow_empty: false,
-        }
+        Self { policy, allow_empty: false }
     }
 
     /// Accepts a log of size 0, about which nothing but its signature is verified.
@@ -124,14 +121,9 @@ impl<'p> DirectoryVerifier<'p> {
             for (entry, hash) in parse_entries(&bundle, found)?.into_iter().zip(hashes) {
                 let index = builder.size();
                 if leaf_hash(entry) != hash {
-                    return Err(DirectoryError::EntryMismatch {
-                        index,
-                        path: tile.entries_path(),
-                        tile: tile.path(),
-                    });
+                    return Err(DirectoryError::EntryMismatch { index, path: tile.entries_path(), tile: tile.path() });
                 }
-                on_entry(index, entry)
-                    .map_err(|source| DirectoryError::Rejected { index, source })?;
+                on_entry(index, entry).map_err(|source| DirectoryError::Rejected { index, source })?;
                 for full in builder.push(hash)?.iter().skip(1) {
                     tiles += 1;
                     compare(source, full.id(), full.hashes())?;
@@ -143,14 +135,9 @@ impl<'p> DirectoryVerifier<'p> {
             compare(source, tile, hashes)?;
         }
         if builder.frontier().root() != verified.checkpoint().root() {
-            return Err(DirectoryError::RootMismatch {
-                path: CHECKPOINT_PATH.to_owned(),
-            });
+            return Err(DirectoryError::RootMismatch { path: CHECKPOINT_PATH.to_owned() });
         }
-        Ok(DirectoryReport {
-            checkpoint: verified,
-            tiles,
-        })
+        Ok(DirectoryReport { checkpoint: verified, tiles })
     }
 }
 
@@ -188,28 +175,18 @@ fn read_tile(source: &mut impl TileSource, tile: TileId) -> Result<Vec<Hash>, Di
     Ok(hashes)
 }
 
-fn compare(
-    source: &mut impl TileSource,
-    tile: TileId,
-    computed: &[Hash],
-) -> Result<(), DirectoryError> {
+fn compare(source: &mut impl TileSource, tile: TileId, computed: &[Hash]) -> Result<(), DirectoryError> {
     let published = read_tile(source, tile)?;
     let different = published.iter().zip(computed).position(|(a, b)| a != b);
     match different {
-        Some(slot) => Err(DirectoryError::TileMismatch {
-            path: tile.path(),
-            slot,
-        }),
+        Some(slot) => Err(DirectoryError::TileMismatch { path: tile.path(), slot }),
         None => Ok(()),
     }
 }
 
 fn parse_entries(bundle: &[u8], found: TileId) -> Result<Vec<&[u8]>, DirectoryError> {
     let path = || found.entries_path();
-    let entries = EntryBundle::parse(bundle).map_err(|source| DirectoryError::Entries {
-        path: path(),
-        source,
-    })?;
+    let entries = EntryBundle::parse(bundle).map_err(|source| DirectoryError::Entries { path: path(), source })?;
     if entries.len() != usize::from(found.width()) {
         return Err(DirectoryError::EntryCount { path: path() });
     }
@@ -226,25 +203,17 @@ fn read_or_full(
         return Ok((file, tile));
     }
     let missing = || DirectoryError::Missing { path: path(&tile) };
-    let full = tile
-        .full()
-        .filter(|full| *full != tile)
-        .ok_or_else(missing)?;
+    let full = tile.full().filter(|full| *full != tile).ok_or_else(missing)?;
     let file = read(source, &path(&full))?.ok_or_else(missing)?;
     Ok((file, full))
 }
 
 fn require(source: &mut impl TileSource, path: &str) -> Result<Vec<u8>, DirectoryError> {
-    read(source, path)?.ok_or_else(|| DirectoryError::Missing {
-        path: path.to_owned(),
-    })
+    read(source, path)?.ok_or_else(|| DirectoryError::Missing { path: path.to_owned() })
 }
 
 fn read(source: &mut impl TileSource, path: &str) -> Result<Option<Vec<u8>>, DirectoryError> {
-    source.read(path).map_err(|source| DirectoryError::Source {
-        path: path.to_owned(),
-        source: source.into(),
-    })
+    source.read(path).map_err(|source| DirectoryError::Source { path: path.to_owned(), source: source.into() })
 }
 
 /// Why a published log does not verify.

@@ -39,9 +39,7 @@ impl EntryBundle {
             if entries.len() == 256 {
                 return Err(EntryError::TooMany);
             }
-            let truncated = EntryError::Truncated {
-                entries: entries.len(),
-            };
+            let truncated = EntryError::Truncated { entries: entries.len() };
             let (length, tail) = rest.split_first_chunk().ok_or(truncated.clone())?;
             let length = usize::from(u16::from_be_bytes(*length));
             let (entry, tail) = tail.split_at_checked(length).ok_or(truncated)?;
@@ -61,8 +59,7 @@ impl EntryBundle {
         if self.entries == 256 {
             return Err(EntryError::TooMany);
         }
-        let length =
-            u16::try_from(entry.len()).map_err(|_| EntryError::TooLong { bytes: entry.len() })?;
+        let length = u16::try_from(entry.len()).map_err(|_| EntryError::TooLong { bytes: entry.len() })?;
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(entry);
         self.entries += 1;

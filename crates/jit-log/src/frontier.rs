@@ -47,10 +47,7 @@ impl Frontier {
             return Err(TreeError::SizeTooLarge { size });
         }
         if u64::from(size.count_ones()) != nodes.len() as u64 {
-            return Err(TreeError::NodeCount {
-                size,
-                nodes: nodes.len(),
-            });
+            return Err(TreeError::NodeCount { size, nodes: nodes.len() });
         }
         Ok(Self { size, nodes })
     }
@@ -74,12 +71,7 @@ impl Frontier {
     /// Root of the tree (RFC 6962 section 2.1); [`Hash::EMPTY_ROOT`] at size 0.
     #[must_use]
     pub fn root(&self) -> Hash {
-        self.nodes
-            .iter()
-            .rev()
-            .copied()
-            .reduce(|right, left| node_hash(&left, &right))
-            .unwrap_or(Hash::EMPTY_ROOT)
+        self.nodes.iter().rev().copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or(Hash::EMPTY_ROOT)
     }
 
     /// Appends the hash of a leaf, amortised one node hash.
@@ -141,9 +133,7 @@ pub enum TreeError {
         nodes: usize,
     },
     /// A level does not hold as many hashes as its last, partial tile has at that size.
-    #[error(
-        "the partial tile at level {level} of a tree of size {size} does not have {hashes} hashes"
-    )]
+    #[error("the partial tile at level {level} of a tree of size {size} does not have {hashes} hashes")]
     PartialWidth {
         /// Number of leaves.
         size: u64,

@@ -80,9 +80,7 @@ impl SignatureType {
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Ed25519, Self::CosignatureV1]
-            .into_iter()
-            .find(|kind| kind.byte() == byte)
+        [Self::Ed25519, Self::CosignatureV1].into_iter().find(|kind| kind.byte() == byte)
     }
 }
 
@@ -129,20 +127,12 @@ impl VerifierKey {
 
     pub(crate) fn new(name: KeyName, kind: SignatureType, key: VerifyingKey) -> Self {
         let id = KeyId::of(&name, kind, &key);
-        Self {
-            name,
-            kind,
-            id,
-            key,
-        }
+        Self { name, kind, id, key }
     }
 
     fn expect_id(&self, stated: KeyId) -> Result<(), KeyError> {
         if self.id != stated {
-            return Err(KeyError::KeyId {
-                stated,
-                computed: self.id,
-            });
+            return Err(KeyError::KeyId { stated, computed: self.id });
         }
         Ok(())
     }
@@ -179,17 +169,14 @@ impl VerifierKey {
         match self.kind {
             SignatureType::Ed25519 => self.verifies_bytes(text.as_bytes(), signature),
             SignatureType::CosignatureV1 => match cosignature::split(signature) {
-                Some((time, signature)) => {
-                    self.verifies_bytes(cosignature::message(time, text).as_bytes(), signature)
-                }
+                Some((time, signature)) => self.verifies_bytes(cosignature::message(time, text).as_bytes(), signature),
                 None => false,
             },
         }
     }
 
     fn verifies_bytes(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
+        Signature::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
     }
 }
 
@@ -233,10 +220,7 @@ impl SignerKey {
     pub(crate) fn of_type(name: KeyName, kind: SignatureType, mut seed: [u8; 32]) -> Self {
         let key = SigningKey::from_bytes(&seed);
         seed.zeroize();
-        Self {
-            verifier: VerifierKey::new(name, kind, key.verifying_key()),
-            key,
-        }
+        Self { verifier: VerifierKey::new(name, kind, key.verifying_key()), key }
     }
 
     /// Parses `PRIVATE+KEY+<name>+<key id>+<base64>`, the convention of Go's `note` package.
@@ -246,9 +230,7 @@ impl SignerKey {
     /// [`KeyError`] if the form is wrong, the type is not `0x01`, or the key id is not the one
     /// computed from the rest. Errors never hold any of the text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let text = text
-            .strip_prefix(PRIVATE_KEY_PREFIX)
-            .ok_or(KeyError::Format)?;
+        let text = text.strip_prefix(PRIVATE_KEY_PREFIX).ok_or(KeyError::Format)?;
         let (name, id, bytes) = parse_fields(text)?;
         let (kind, seed) = bytes.split_first().ok_or(KeyError::Format)?;
         if *kind != SignatureType::Ed25519.byte() {
@@ -322,12 +304,8 @@ fn parse_fields(text: &str) -> Result<(KeyName, KeyId, Zeroizing<Vec<u8>>), KeyE
     };
     let name = KeyName::parse(name)?;
     let id = HEXLOWER.decode(id.as_bytes()).ok();
-    let id = id
-        .and_then(|id| id.try_into().ok())
-        .ok_or(KeyError::Format)?;
-    let bytes = BASE64
-        .decode(key.as_bytes())
-        .map_err(|_| KeyError::Format)?;
+    let id = id.and_then(|id| id.try_into().ok()).ok_or(KeyError::Format)?;
+    let bytes = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Format)?;
     Ok((name, KeyId(id), Zeroizing::new(bytes)))
 }
 

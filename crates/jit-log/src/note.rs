@@ -48,9 +48,7 @@ impl Note {
         check_characters(note)?;
         let (text, lines) = note.rsplit_once("\n\n").ok_or(NoteError::NoSignatures)?;
         let text = format!("{text}\n");
-        let lines = lines
-            .strip_suffix('\n')
-            .ok_or(NoteError::SignatureLine { line: 1 })?;
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine { line: 1 })?;
         let mut signatures = Vec::new();
         for (line, number) in lines.split('\n').zip(1..) {
             if signatures.len() == MAX_SIGNATURES {
@@ -75,10 +73,7 @@ impl Note {
         if keys.is_empty() {
             return Err(NoteError::NoSignatures);
         }
-        let mut note = Self {
-            text: text.to_owned(),
-            signatures: Vec::new(),
-        };
+        let mut note = Self { text: text.to_owned(), signatures: Vec::new() };
         for key in keys {
             note.push(key.sign(text))?;
         }
@@ -144,10 +139,8 @@ impl Note {
             }
             // Two keys may share name and id by chance; one of them must have signed.
             let signer = known.find(|key| key.verifies(&self.text, &signature.bytes));
-            let key = *signer.ok_or_else(|| NoteError::BadSignature {
-                name: signature.name.clone(),
-                id: signature.id,
-            })?;
+            let key =
+                *signer.ok_or_else(|| NoteError::BadSignature { name: signature.name.clone(), id: signature.id })?;
             if verified.iter().all(|earlier| earlier.key != key) {
                 verified.push(VerifiedSignature { key, signature });
             }
@@ -178,9 +171,7 @@ impl<'a> VerifiedSignature<'a> {
     pub fn time(&self) -> Option<CosignatureTime> {
         match self.key.signature_type() {
             SignatureType::Ed25519 => None,
-            SignatureType::CosignatureV1 => {
-                cosignature::split(&self.signature.bytes).map(|(time, _)| time)
-            }
+            SignatureType::CosignatureV1 => cosignature::split(&self.signature.bytes).map(|(time, _)| time),
         }
     }
 }
@@ -207,11 +198,7 @@ impl NoteSignature {
         if signature.is_empty() {
             return None;
         }
-        Some(Self {
-            name: KeyName::parse(name).ok()?,
-            id: KeyId::from_bytes(*id),
-            bytes: signature.to_vec(),
-        })
+        Some(Self { name: KeyName::parse(name).ok()?, id: KeyId::from_bytes(*id), bytes: signature.to_vec() })
     }
 
     /// Name of the key that the line claims to be by.

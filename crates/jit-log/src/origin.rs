@@ -98,10 +98,7 @@ fn check(text: &str) -> Result<(), OriginError> {
     if text.len() > MAX_NAME_LEN {
         return Err(OriginError::TooLong { bytes: text.len() });
     }
-    match text
-        .chars()
-        .find(|c| c.is_whitespace() || c.is_control() || *c == '+')
-    {
+    match text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '+') {
         Some(character) => Err(OriginError::Character { character }),
         None => Ok(()),
     }

@@ -58,11 +58,7 @@ impl ProofPlan<InclusionProof> {
         let mut siblings = Vec::new();
         let mut range = 0..size;
         while let Some((left, right)) = split(&range) {
-            let (inside, sibling) = if index < left.end {
-                (left, right)
-            } else {
-                (right, left)
-            };
+            let (inside, sibling) = if index < left.end { (left, right) } else { (right, left) };
             siblings.push(sibling);
             range = inside;
         }
@@ -76,10 +72,7 @@ impl ProofPlan<InclusionProof> {
     /// # Errors
     ///
     /// [`PlanError`] if a tile is missing or too short.
-    pub fn finish<'t>(
-        &self,
-        fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>,
-    ) -> Result<InclusionProof, PlanError> {
+    pub fn finish<'t>(&self, fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>) -> Result<InclusionProof, PlanError> {
         Ok(InclusionProof::from_hashes(self.hashes(fetch)?)?)
     }
 }
@@ -99,11 +92,7 @@ impl ProofPlan<ConsistencyProof> {
             let Some((left, right)) = split(&range) else {
                 break;
             };
-            let (inside, sibling) = if old <= left.end {
-                (left, right)
-            } else {
-                (right, left)
-            };
+            let (inside, sibling) = if old <= left.end { (left, right) } else { (right, left) };
             nodes.push(sibling);
             range = inside;
         }
@@ -121,10 +110,7 @@ impl ProofPlan<ConsistencyProof> {
     /// # Errors
     ///
     /// [`PlanError`] if a tile is missing or too short.
-    pub fn finish<'t>(
-        &self,
-        fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>,
-    ) -> Result<ConsistencyProof, PlanError> {
+    pub fn finish<'t>(&self, fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>) -> Result<ConsistencyProof, PlanError> {
         Ok(ConsistencyProof::from_hashes(self.hashes(fetch)?)?)
     }
 }
@@ -149,10 +135,7 @@ impl ProofPlan<Hash> {
     /// # Errors
     ///
     /// [`PlanError`] if a tile is missing or too short.
-    pub fn finish<'t>(
-        &self,
-        fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>,
-    ) -> Result<Hash, PlanError> {
+    pub fn finish<'t>(&self, fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>) -> Result<Hash, PlanError> {
         let root = self.hashes(fetch)?.first().copied();
         Ok(root.unwrap_or(Hash::EMPTY_ROOT))
     }
@@ -166,11 +149,7 @@ impl<P> ProofPlan<P> {
     }
 
     fn of(ranges: impl Iterator<Item = Range<u64>>, size: u64) -> Self {
-        let mut plan = Self {
-            tiles: Vec::new(),
-            nodes: Vec::new(),
-            made: PhantomData,
-        };
+        let mut plan = Self { tiles: Vec::new(), nodes: Vec::new(), made: PhantomData };
         for range in ranges {
             let subtrees = plan.subtrees(range, size);
             plan.nodes.push(subtrees);
@@ -187,14 +166,9 @@ impl<P> ProofPlan<P> {
             let level = height / 8;
             let slot = start >> (8 * level);
             let offset = (slot % TILE_WIDTH) as usize;
-            let tile = u8::try_from(level)
-                .ok()
-                .and_then(|level| TileId::at_size(level, slot / TILE_WIDTH, size));
+            let tile = u8::try_from(level).ok().and_then(|level| TileId::at_size(level, slot / TILE_WIDTH, size));
             if let Some(tile) = tile {
-                subtrees.push(Subtree {
-                    tile: self.position(tile),
-                    slots: offset..offset + (1 << (height % 8)),
-                });
+                subtrees.push(Subtree { tile: self.position(tile), slots: offset..offset + (1 << (height % 8)) });
             }
             start += 1 << height;
         }
@@ -209,20 +183,13 @@ impl<P> ProofPlan<P> {
         })
     }
 
-    fn hashes<'t>(
-        &self,
-        mut fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>,
-    ) -> Result<Vec<Hash>, PlanError> {
+    fn hashes<'t>(&self, mut fetch: impl FnMut(&TileId) -> Option<&'t [Hash]>) -> Result<Vec<Hash>, PlanError> {
         let mut fetched = Vec::with_capacity(self.tiles.len());
         for tile in &self.tiles {
             let hashes = fetch(tile).ok_or_else(|| PlanError::TileMissing { path: tile.path() })?;
-            let hashes =
-                hashes
-                    .get(..usize::from(tile.width()))
-                    .ok_or_else(|| PlanError::TileTooShort {
-                        path: tile.path(),
-                        hashes: hashes.len(),
-                    })?;
+            let hashes = hashes
+                .get(..usize::from(tile.width()))
+                .ok_or_else(|| PlanError::TileTooShort { path: tile.path(), hashes: hashes.len() })?;
             fetched.push(hashes);
         }
         let slots = |subtree: &Subtree| fetched.get(subtree.tile)?.get(subtree.slots.clone());

@@ -75,12 +75,7 @@ impl TrustPolicy {
         if key.signature_type() != SignatureType::Ed25519 {
             return Err(PolicyLineError::LogKeyType);
         }
-        Ok(Self {
-            logs: vec![Log { key, url: None }],
-            witnesses: Vec::new(),
-            groups: Vec::new(),
-            quorum: Quorum::None,
-        })
+        Ok(Self { logs: vec![Log { key, url: None }], witnesses: Vec::new(), groups: Vec::new(), quorum: Quorum::None })
     }
 
     /// Parses a policy file.
@@ -101,9 +96,7 @@ impl TrustPolicy {
         };
         let mut parser = Parser::default();
         for (content, line) in text.split('\n').zip(1..) {
-            parser
-                .line(content)
-                .map_err(|source| PolicyError::Line { line, source })?;
+            parser.line(content).map_err(|source| PolicyError::Line { line, source })?;
         }
         Ok(Self {
             logs: parser.logs,
@@ -161,9 +154,7 @@ impl TrustPolicy {
         let parsed = Note::parse(note)?;
         let checkpoint = Checkpoint::parse(parsed.text())?;
         if !self.log_keys().any(|key| key.name() == checkpoint.origin()) {
-            return Err(TrustError::UnknownLog {
-                origin: checkpoint.origin().clone(),
-            });
+            return Err(TrustError::UnknownLog { origin: checkpoint.origin().clone() });
         }
         let verified = parsed.verify(self.log_keys().chain(self.witness_keys()))?;
         let log_keys: Vec<_> = verified
@@ -174,20 +165,13 @@ impl TrustPolicy {
             .cloned()
             .collect();
         if log_keys.is_empty() {
-            return Err(TrustError::NotSignedByLog {
-                origin: checkpoint.origin().clone(),
-            });
+            return Err(TrustError::NotSignedByLog { origin: checkpoint.origin().clone() });
         }
         let cosignatures = verified
             .iter()
             .filter_map(|signature| Some(Cosignature::new(signature.key(), signature.time()?)))
             .collect();
-        Ok(VerifiedCheckpoint {
-            checkpoint,
-            note: note.to_vec(),
-            log_keys,
-            cosignatures,
-        })
+        Ok(VerifiedCheckpoint { checkpoint, note: note.to_vec(), log_keys, cosignatures })
     }
 }
 
@@ -283,46 +267,29 @@ impl Parser {
         Ok(())
     }
 
-    fn witness(
-        &mut self,
-        name: &str,
-        key: &str,
-        url: Option<&&str>,
-    ) -> Result<(), PolicyLineError> {
+    fn witness(&mut self, name: &str, key: &str, url: Option<&&str>) -> Result<(), PolicyLineError> {
         let key = VerifierKey::parse(key)?;
         if key.signature_type() != SignatureType::CosignatureV1 {
             return Err(PolicyLineError::WitnessKeyType);
         }
         self.claim_key(&key)?;
         self.claim_name(name)?;
-        self.witnesses.push(Witness {
-            name: name.to_owned(),
-            key,
-            url: url.map(|url| (*url).to_owned()),
-        });
+        self.witnesses.push(Witness { name: name.to_owned(), key, url: url.map(|url| (*url).to_owned()) });
         Ok(())
     }
 
-    fn group(
-        &mut self,
-        name: &str,
-        threshold: &str,
-        members: &[&str],
-    ) -> Result<(), PolicyLineError> {
+    fn group(&mut self, name: &str, threshold: &str, members: &[&str]) -> Result<(), PolicyLineError> {
         let count = members.len() as u64;
         let threshold = match threshold {
             "any" => Some(1),
             "all" => Some(count),
             number => decimal::parse(number),
         };
-        let threshold = threshold
-            .filter(|threshold| (1..=count).contains(threshold))
-            .ok_or(PolicyLineError::Threshold)?;
+        let threshold =
+            threshold.filter(|threshold| (1..=count).contains(threshold)).ok_or(PolicyLineError::Threshold)?;
         for member in members {
-            let taken = self
-                .names
-                .get_mut(*member)
-                .ok_or_else(|| PolicyLineError::UnknownName((*member).to_owned()))?;
+            let taken =
+                self.names.get_mut(*member).ok_or_else(|| PolicyLineError::UnknownName((*member).to_owned()))?;
             if std::mem::replace(taken, true) {
                 return Err(PolicyLineError::MemberTwice((*member).to_owned()));
             }

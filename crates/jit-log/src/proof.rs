@@ -43,13 +43,7 @@ impl InclusionProof {
     ///
     /// [`ProofError`] if the numbers make no sense, the proof is too short or too long, or it leads
     /// to another root.
-    pub fn verify(
-        &self,
-        leaf: &Hash,
-        index: u64,
-        size: u64,
-        root: &Hash,
-    ) -> Result<(), ProofError> {
+    pub fn verify(&self, leaf: &Hash, index: u64, size: u64, root: &Hash) -> Result<(), ProofError> {
         check_size(size)?;
         if index >= size {
             return Err(ProofError::IndexBeyondSize { index, size });
@@ -109,13 +103,7 @@ impl ConsistencyProof {
     /// [`ProofError::OldSizeZero`], because every tree extends the empty one and a proof of it says
     /// nothing; any other [`ProofError`] if the sizes make no sense, the proof is too short or too
     /// long, or it leads to another root.
-    pub fn verify(
-        &self,
-        old_size: u64,
-        old_root: &Hash,
-        new_size: u64,
-        new_root: &Hash,
-    ) -> Result<(), ProofError> {
+    pub fn verify(&self, old_size: u64, old_root: &Hash, new_size: u64, new_root: &Hash) -> Result<(), ProofError> {
         check_old_and_new(old_size, new_size)?;
         if old_size == new_size {
             return match (self.0.is_empty(), old_root == new_root) {
@@ -126,11 +114,7 @@ impl ConsistencyProof {
         }
         let mut hashes = self.0.iter();
         // A perfect old tree is a node of the new one, so its root starts the way and is not sent.
-        let start = if old_size.is_power_of_two() {
-            old_root
-        } else {
-            hashes.next().ok_or(ProofError::Length)?
-        };
+        let start = if old_size.is_power_of_two() { old_root } else { hashes.next().ok_or(ProofError::Length)? };
         let shift = (old_size - 1).trailing_ones();
         let mut node = (old_size - 1) >> shift;
         let mut last = (new_size - 1) >> shift;
@@ -170,9 +154,7 @@ fn skip_absent_siblings(node: &mut u64, last: &mut u64) {
 
 fn bounded(hashes: Vec<Hash>) -> Result<Vec<Hash>, ProofError> {
     if hashes.len() > MAX_PROOF_LEN {
-        return Err(ProofError::TooManyHashes {
-            count: hashes.len(),
-        });
+        return Err(ProofError::TooManyHashes { count: hashes.len() });
     }
     Ok(hashes)
 }

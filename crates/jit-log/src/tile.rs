@@ -45,11 +45,7 @@ impl TileId {
     /// [`TileError::OutOfTree`] if the width is not 1 to 256, or the tile would end beyond
     /// [`MAX_TREE_SIZE`] leaves.
     pub fn new(level: u8, index: u64, width: u16) -> Result<Self, TileError> {
-        let out_of_tree = TileError::OutOfTree {
-            level,
-            index,
-            width,
-        };
+        let out_of_tree = TileError::OutOfTree { level, index, width };
         if level >= LEVELS || width == 0 || u64::from(width) > TILE_WIDTH {
             return Err(out_of_tree);
         }
@@ -57,11 +53,7 @@ impl TileId {
         if slots << (8 * level) > u128::from(MAX_TREE_SIZE) {
             return Err(out_of_tree);
         }
-        Ok(Self {
-            level,
-            index,
-            width,
-        })
+        Ok(Self { level, index, width })
     }
 
     /// The tile at `level` and `index` with the width it has in a tree of `size` leaves, if any.
@@ -81,9 +73,7 @@ impl TileId {
     ///
     /// [`TileError::Path`] for anything that [`TileId::path`] does not return.
     pub fn parse(path: &str) -> Result<Self, TileError> {
-        parse_path(path)
-            .filter(|id| id.path() == path)
-            .ok_or(TileError::Path)
+        parse_path(path).filter(|id| id.path() == path).ok_or(TileError::Path)
     }
 
     /// Level of the tile, from 0 (leaf hashes).
@@ -129,7 +119,9 @@ impl TileId {
         self.path_below("tile/entries")
     }
 
-    fn path_below(&self, prefix: &str) -> String {
+    /// Path of another file numbered like this tile, below `prefix`, for example `payload/x001/234`.
+    #[must_use]
+    pub fn path_below(&self, prefix: &str) -> String {
         let mut groups = vec![format!("{:03}", self.index % 1000)];
         let mut rest = self.index / 1000;
         while rest > 0 {
@@ -152,16 +144,11 @@ impl TileId {
     ///
     /// [`TileError::Length`] if the file is not exactly `width × 32` bytes.
     pub fn parse_hashes(&self, file: &[u8]) -> Result<Vec<Hash>, TileError> {
-        let length = TileError::Length {
-            path: self.path(),
-            bytes: file.len(),
-        };
+        let length = TileError::Length { path: self.path(), bytes: file.len() };
         if file.len() != usize::from(self.width) * Hash::LEN {
             return Err(length);
         }
-        file.chunks(Hash::LEN)
-            .map(|chunk| Hash::from_slice(chunk).map_err(|_| length.clone()))
-            .collect()
+        file.chunks(Hash::LEN).map(|chunk| Hash::from_slice(chunk).map_err(|_| length.clone())).collect()
     }
 }
 
@@ -194,10 +181,7 @@ fn parse_path(path: &str) -> Option<TileId> {
 /// # Errors
 ///
 /// [`TreeError::SizeTooLarge`].
-pub fn full_tiles_between(
-    old_size: u64,
-    new_size: u64,
-) -> Result<impl Iterator<Item = TileId>, TreeError> {
+pub fn full_tiles_between(old_size: u64, new_size: u64) -> Result<impl Iterator<Item = TileId>, TreeError> {
     for size in [old_size, new_size] {
         if size > MAX_TREE_SIZE {
             return Err(TreeError::SizeTooLarge { size });
@@ -205,11 +189,7 @@ pub fn full_tiles_between(
     }
     Ok((0..LEVELS).flat_map(move |level| {
         let full = |size| slots(level, size) / TILE_WIDTH;
-        (full(old_size)..full(new_size)).map(move |index| TileId {
-            level,
-            index,
-            width: 256,
-        })
+        (full(old_size)..full(new_size)).map(move |index| TileId { level, index, width: 256 })
     }))
 }
 
@@ -223,8 +203,7 @@ pub fn partial_tiles(size: u64) -> Result<impl Iterator<Item = TileId>, TreeErro
     if size > MAX_TREE_SIZE {
         return Err(TreeError::SizeTooLarge { size });
     }
-    Ok((0..LEVELS)
-        .filter_map(move |level| TileId::at_size(level, slots(level, size) / TILE_WIDTH, size)))
+    Ok((0..LEVELS).filter_map(move |level| TileId::at_size(level, slots(level, size) / TILE_WIDTH, size)))
 }
 
 /// All tiles of a tree of `size` leaves, the full ones first.

@@ -31,12 +31,7 @@ impl TlogProof {
     /// checkpoint of the tree that the proof leads to.
     #[must_use]
     pub fn new(index: u64, proof: InclusionProof, checkpoint_note: Vec<u8>) -> Self {
-        Self {
-            extra: None,
-            index,
-            proof,
-            checkpoint: checkpoint_note,
-        }
+        Self { extra: None, index, proof, checkpoint: checkpoint_note }
     }
 
     /// Adds application data, which the proof does **not** authenticate. Empty data is left out.
@@ -57,9 +52,7 @@ impl TlogProof {
             return Err(TlogProofError::TooLong { bytes: bytes.len() });
         }
         let blank = bytes.windows(2).position(|pair| pair == b"\n\n");
-        let (header, rest) = blank
-            .and_then(|at| bytes.split_at_checked(at))
-            .ok_or(TlogProofError::NoCheckpoint)?;
+        let (header, rest) = blank.and_then(|at| bytes.split_at_checked(at)).ok_or(TlogProofError::NoCheckpoint)?;
         let checkpoint = rest.get(2..).unwrap_or_default().to_vec();
         let header = std::str::from_utf8(header).map_err(|_| TlogProofError::Header)?;
 
@@ -72,17 +65,10 @@ impl TlogProof {
             None => None,
         };
         let index = lines.next().and_then(|line| line.strip_prefix("index "));
-        let index = index
-            .and_then(decimal::parse)
-            .ok_or(TlogProofError::Index)?;
+        let index = index.and_then(decimal::parse).ok_or(TlogProofError::Index)?;
         let hashes: Result<Vec<_>, _> = lines.map(Hash::from_base64).collect();
         let proof = InclusionProof::from_hashes(hashes?)?;
-        Ok(Self {
-            extra,
-            index,
-            proof,
-            checkpoint,
-        })
+        Ok(Self { extra, index, proof, checkpoint })
     }
 
     /// The file.
@@ -108,15 +94,10 @@ impl TlogProof {
     ///
     /// [`TlogProofError::Trust`] if the policy does not accept the checkpoint,
     /// [`TlogProofError::Proof`] if the leaf is not proven to be in it.
-    pub fn verify(
-        &self,
-        leaf: &Hash,
-        policy: &TrustPolicy,
-    ) -> Result<VerifiedCheckpoint, TlogProofError> {
+    pub fn verify(&self, leaf: &Hash, policy: &TrustPolicy) -> Result<VerifiedCheckpoint, TlogProofError> {
         let verified = policy.verify(&self.checkpoint)?;
         let checkpoint = verified.checkpoint();
-        self.proof
-            .verify(leaf, self.index, checkpoint.size(), &checkpoint.root())?;
+        self.proof.verify(leaf, self.index, checkpoint.size(), &checkpoint.root())?;
         Ok(verified)
     }
 

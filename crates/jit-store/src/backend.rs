@@ -7,8 +7,8 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey, LeaseRequest,
-    Locked, LookupKey, Row, StreamHead, StreamKey, TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey, LeaseRequest, Locked, LookupKey,
+    Row, StreamKey, StreamState, TileKey, TileRow,
 };
 
 /// A database that holds one log: transactions and rows, no domain knowledge, no hashing.
@@ -61,26 +61,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn head(&self) -> Result<Head, BackendError>;
 
     /// The head of one stream, or `None` if it has no records.
-    async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamHead>, BackendError>;
+    async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamState>, BackendError>;
 
     /// Records by index.
     async fn rows(&self, range: Range<u64>) -> Result<Vec<Row>, BackendError>;
 
     /// Records of one stream, from number `from_n` on.
-    async fn stream_rows(
-        &self,
-        key: StreamKey,
-        from_n: u64,
-        limit: usize,
-    ) -> Result<Vec<Row>, BackendError>;
+    async fn stream_rows(&self, key: StreamKey, from_n: u64, limit: usize) -> Result<Vec<Row>, BackendError>;
 
     /// Records filed under a look-up key, from index `from` on.
-    async fn lookup(
-        &self,
-        key: LookupKey,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Row>, BackendError>;
+    async fn lookup(&self, key: LookupKey, from: u64, limit: usize) -> Result<Vec<Row>, BackendError>;
 
     /// Leaf hashes by index, without the records.
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError>;
@@ -89,11 +79,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError>;
 
     /// The roots of full tiles of one level, by index, without their hashes.
-    async fn tile_roots(
-        &self,
-        level: u8,
-        range: Range<u64>,
-    ) -> Result<Vec<HashBytes>, BackendError>;
+    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError>;
 
     /// Work that falls due before `before_us` (exclusive), whether or not somebody holds it.
     async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError>;
@@ -108,11 +94,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<(DueRow, Lease)>, BackendError>;
 
     /// Takes or renews a lease; `None` while somebody else holds it.
-    async fn lease(
-        &self,
-        key: LeaseKey,
-        request: LeaseRequest,
-    ) -> Result<Option<Lease>, BackendError>;
+    async fn lease(&self, key: LeaseKey, request: LeaseRequest) -> Result<Option<Lease>, BackendError>;
 
     /// Gives a lease back; does nothing if its holder or fence is no longer the current one.
     async fn release(&self, lease: Lease) -> Result<(), BackendError>;
@@ -122,17 +104,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Adds a checkpoint if the largest one has the size `after` (`None`: there is none yet) and
     /// `row.size` is larger; `false`, and nothing written, otherwise.
-    async fn save_checkpoint(
-        &self,
-        after: Option<u64>,
-        row: CheckpointRow,
-    ) -> Result<bool, BackendError>;
+    async fn save_checkpoint(&self, after: Option<u64>, row: CheckpointRow) -> Result<bool, BackendError>;
 
     /// The smallest checkpoint of at least the given size, or the largest of all if none is given.
-    async fn checkpoint(
-        &self,
-        at_least: Option<u64>,
-    ) -> Result<Option<CheckpointRow>, BackendError>;
+    async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError>;
 }
 
 /// The log's lock, with what [`Begin`] asked for. Dropping it rolls back.

@@ -1,13 +1,67 @@
-//! Evidence storage: the Backend trait third parties implement, and the Log on top of it.
+//! Evidence storage: the [`Backend`] trait third parties implement, and the [`Log`] on top of it.
+//!
+//! ```text
+//!   callers ──append──▶ committer ──one transaction──▶ Backend        rows, tiles, heads, look-ups, due work
+//!                            │                            │
+//!                            └─durable─▶ publisher ──sign─┴─▶ Anchor   the checkpoint outside the database
+//!                                            │
+//!   callers ◀──────────── Receipt ───────────┘                         what effects wait for
+//! ```
+//!
+//! # What it keeps
+//!
+//! - **Durable, signed, published, effect**, in this order: an append is acknowledged when it is durable, a [`Receipt`] exists
+//!   when a checkpoint over it meets what effects require.
+//! - **No head is believed.** Before every append the stored frontier must fold to the stored root, and both must be
+//!   what this process computed from leaf hashes and tiles; the same holds before anything is signed.
+//! - **Opening never creates**, and refuses rollback, fork, truncation and corruption with an [`OpenError`] that says which.
+//! - **One batch, one transaction**: concurrent appends are committed together, and a conflict fails its own request alone.
+//!
+//! # What it never does
+//!
+//! It knows no policy and no issuer; a backend knows no domain type and hashes nothing.
 
+mod anchor;
+mod append;
 mod backend;
+mod committer;
+mod config;
+mod creating;
+mod error;
+mod exporting;
+mod log;
 mod memory;
+mod opening;
+mod prepared;
+mod projection;
+mod publisher;
+mod reading;
+mod receipt;
+mod retention;
 mod row;
+mod sequencer;
+mod signer;
+mod system;
+mod tree;
+mod working;
 
+pub use anchor::{Anchor, AnchorError, FileAnchor, Published};
+pub use append::{AppendError, AppendRequest, InvalidRequest, LogRecord, MAX_REQUEST_RECORDS, Records};
 pub use backend::{Backend, BackendError, Source, Transaction};
+pub use config::{ConfigError, EffectRequirement, LogConfig};
+pub use creating::CreateError;
+pub use error::ReadError;
+pub use exporting::{ExportError, ExportPayloads, Exported};
+pub use log::Log;
 pub use memory::MemoryBackend;
+pub use opening::OpenError;
+pub use reading::{Changes, Cursor};
+pub use receipt::{Appended, Receipt, ReceiptError};
+pub use retention::{AGENT_CLASS, GOVERNANCE_CLASS, RetentionError, RetentionPolicy};
 pub use row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation,
-    Known, Lease, LeaseKey, LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamHead, StreamKey,
-    TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease, LeaseKey,
+    LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow,
 };
+pub use signer::{CheckpointSigner, Ed25519Signer, SignError};
+pub use system::{OsEntropy, SystemClock};
+pub use working::{DueWork, WorkError};

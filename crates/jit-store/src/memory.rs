@@ -10,9 +10,8 @@ use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendError, Transaction};
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation,
-    Known, Lease, LeaseKey, LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamHead, StreamKey,
-    TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease, LeaseKey,
+    LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow,
 };
 
 /// A [`Backend`] that keeps everything in memory. Clones share the same log; what is durable lasts
@@ -41,7 +40,7 @@ struct Stored {
     head: Option<Head>,
     rows: Vec<Row>,
     records: HashMap<RecordKey, u64>,
-    streams: HashMap<StreamKey, (StreamHead, Vec<u64>)>,
+    streams: HashMap<StreamKey, (StreamState, Vec<u64>)>,
     lookups: BTreeSet<(LookupKey, u64)>,
     tiles: HashMap<TileKey, TileRow>,
     due: BTreeMap<(i64, DueKey), Vec<u8>>,
@@ -72,24 +71,18 @@ impl MemoryBackend {
     }
 
     fn write(&self) -> Result<RwLockWriteGuard<'_, Stored>, BackendError> {
-        Some(self.lock())
-            .filter(|log| log.head.is_some())
-            .ok_or(BackendError::NotCreated)
+        Some(self.lock()).filter(|log| log.head.is_some()).ok_or(BackendError::NotCreated)
     }
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Stored>, BackendError> {
         let log = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        Some(log)
-            .filter(|log| log.head.is_some())
-            .ok_or(BackendError::NotCreated)
+        Some(log).filter(|log| log.head.is_some()).ok_or(BackendError::NotCreated)
     }
 }
 
 impl Stored {
     fn rows_at<'a>(&self, indexes: impl Iterator<Item = &'a u64>) -> Vec<Row> {
-        indexes
-            .filter_map(|index| self.rows.get(usize::try_from(*index).ok()?).cloned())
-            .collect()
+        indexes.filter_map(|index| self.rows.get(usize::try_from(*index).ok()?).cloned()).collect()
     }
 
     fn apply(&mut self, batch: Batch) -> Result<(), BackendError> {
@@ -103,30 +96,19 @@ impl Stored {
             next = next.saturating_add(1);
         }
         if batch.head.size != next {
-            return Err(BackendError::Corrupt {
-                what: format!("head size {} after {next} rows", batch.head.size),
-            });
+            return Err(BackendError::Corrupt { what: format!("head size {} after {next} rows", batch.head.size) });
         }
         for row in batch.rows {
             self.records.insert(row.record, row.index);
-            let empty = StreamHead {
-                next: 0,
-                leaf: row.leaf,
-                closed: false,
-            };
-            self.streams
-                .entry(row.stream)
-                .or_insert((empty, Vec::new()))
-                .1
-                .push(row.index);
+            let empty = StreamState { next: 0, leaf: row.leaf, closed: false };
+            self.streams.entry(row.stream).or_insert((empty, Vec::new())).1.push(row.index);
             self.rows.push(row);
         }
         for (key, head) in batch.streams {
             self.streams.entry(key).or_insert((head, Vec::new())).0 = head;
         }
         self.lookups.extend(batch.lookups);
-        self.tiles
-            .extend(batch.tiles.into_iter().map(|tile| (tile.key, tile)));
+        self.tiles.extend(batch.tiles.into_iter().map(|tile| (tile.key, tile)));
         for key in batch.due_done {
             self.unschedule(key);
         }
@@ -149,13 +131,11 @@ impl Stored {
     }
 
     fn due_rows(&self, before_us: i64) -> impl Iterator<Item = DueRow> {
-        self.due
-            .range(..(before_us, DueKey::from_bytes([0; 32])))
-            .map(|((at_us, key), work)| DueRow {
-                key: *key,
-                at_us: *at_us,
-                work: work.clone(),
-            })
+        self.due.range(..(before_us, DueKey::from_bytes([0; 32]))).map(|((at_us, key), work)| DueRow {
+            key: *key,
+            at_us: *at_us,
+            work: work.clone(),
+        })
     }
 
     fn lease(&mut self, key: LeaseKey, request: LeaseRequest) -> Option<Lease> {
@@ -172,14 +152,7 @@ impl Stored {
         let holder = request.holder;
         // A deadline beyond what the clock can express is no deadline.
         let until = now.checked_add(request.ttl);
-        self.leases.insert(
-            key,
-            Held {
-                holder,
-                fence,
-                until,
-            },
-        );
+        self.leases.insert(key, Held { holder, fence, until });
         Some(Lease { key, holder, fence })
     }
 }
@@ -217,25 +190,15 @@ impl Backend for MemoryBackend {
             leaves.extend(tail.iter().map(|row| row.leaf));
         }
         let head = log.head.clone().ok_or(BackendError::NotCreated)?;
-        let locked = Locked {
-            head,
-            streams,
-            known,
-            leaves,
-            incarnation: Incarnation::from_bytes([0; 16]),
-        };
-        Ok(Box::new(MemoryTransaction {
-            backend: self.clone(),
-            _lock: lock,
-            locked,
-        }))
+        let locked = Locked { head, streams, known, leaves, incarnation: Incarnation::from_bytes([0; 16]) };
+        Ok(Box::new(MemoryTransaction { backend: self.clone(), _lock: lock, locked }))
     }
 
     async fn head(&self) -> Result<Head, BackendError> {
         self.read()?.head.clone().ok_or(BackendError::NotCreated)
     }
 
-    async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamHead>, BackendError> {
+    async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamState>, BackendError> {
         Ok(self.read()?.streams.get(&key).map(|(head, _)| *head))
     }
 
@@ -243,39 +206,20 @@ impl Backend for MemoryBackend {
         Ok(slice(&self.read()?.rows, &range).to_vec())
     }
 
-    async fn stream_rows(
-        &self,
-        key: StreamKey,
-        from_n: u64,
-        limit: usize,
-    ) -> Result<Vec<Row>, BackendError> {
+    async fn stream_rows(&self, key: StreamKey, from_n: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
         let log = self.read()?;
-        let indexes = log
-            .streams
-            .get(&key)
-            .map_or(&[][..], |(_, indexes)| indexes);
+        let indexes = log.streams.get(&key).map_or(&[][..], |(_, indexes)| indexes);
         Ok(log.rows_at(slice(indexes, &(from_n..u64::MAX)).iter().take(limit)))
     }
 
-    async fn lookup(
-        &self,
-        key: LookupKey,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Row>, BackendError> {
+    async fn lookup(&self, key: LookupKey, from: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
         let log = self.read()?;
-        let found = log
-            .lookups
-            .range((key, from)..=(key, u64::MAX))
-            .map(|(_, index)| index);
+        let found = log.lookups.range((key, from)..=(key, u64::MAX)).map(|(_, index)| index);
         Ok(log.rows_at(found.take(limit)))
     }
 
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        Ok(slice(&self.read()?.rows, &range)
-            .iter()
-            .map(|row| row.leaf)
-            .collect())
+        Ok(slice(&self.read()?.rows, &range).iter().map(|row| row.leaf).collect())
     }
 
     async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
@@ -283,16 +227,10 @@ impl Backend for MemoryBackend {
         Ok(keys.iter().map(|key| log.tiles.get(key).cloned()).collect())
     }
 
-    async fn tile_roots(
-        &self,
-        level: u8,
-        range: Range<u64>,
-    ) -> Result<Vec<HashBytes>, BackendError> {
+    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
         let log = self.read()?;
         let keys = range.map(|index| TileKey { level, index });
-        Ok(keys
-            .map_while(|key| log.tiles.get(&key).map(|tile| tile.root))
-            .collect())
+        Ok(keys.map_while(|key| log.tiles.get(&key).map(|tile| tile.root)).collect())
     }
 
     async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
@@ -307,27 +245,17 @@ impl Backend for MemoryBackend {
     ) -> Result<Vec<(DueRow, Lease)>, BackendError> {
         let mut log = self.write()?;
         let due: Vec<DueRow> = log.due_rows(before_us).collect();
-        let claimed = due
-            .into_iter()
-            .filter_map(|row| log.lease(row.key.into(), request).map(|lease| (row, lease)));
+        let claimed = due.into_iter().filter_map(|row| log.lease(row.key.into(), request).map(|lease| (row, lease)));
         Ok(claimed.take(limit).collect())
     }
 
-    async fn lease(
-        &self,
-        key: LeaseKey,
-        request: LeaseRequest,
-    ) -> Result<Option<Lease>, BackendError> {
+    async fn lease(&self, key: LeaseKey, request: LeaseRequest) -> Result<Option<Lease>, BackendError> {
         Ok(self.write()?.lease(key, request))
     }
 
     async fn release(&self, lease: Lease) -> Result<(), BackendError> {
         let mut log = self.write()?;
-        if log
-            .leases
-            .get(&lease.key)
-            .is_some_and(|held| held.holder == lease.holder && held.fence == lease.fence)
-        {
+        if log.leases.get(&lease.key).is_some_and(|held| held.holder == lease.holder && held.fence == lease.fence) {
             log.leases.remove(&lease.key);
         }
         Ok(())
@@ -337,11 +265,7 @@ impl Backend for MemoryBackend {
         Ok(self.read()?.blobs.get(&key).cloned())
     }
 
-    async fn save_checkpoint(
-        &self,
-        after: Option<u64>,
-        row: CheckpointRow,
-    ) -> Result<bool, BackendError> {
+    async fn save_checkpoint(&self, after: Option<u64>, row: CheckpointRow) -> Result<bool, BackendError> {
         let mut log = self.write()?;
         let largest = log.checkpoints.keys().next_back().copied();
         let fits = largest == after && largest.is_none_or(|size| row.size > size);
@@ -351,10 +275,7 @@ impl Backend for MemoryBackend {
         Ok(fits)
     }
 
-    async fn checkpoint(
-        &self,
-        at_least: Option<u64>,
-    ) -> Result<Option<CheckpointRow>, BackendError> {
+    async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError> {
         let log = self.read()?;
         let checkpoints = &log.checkpoints;
         let found = match at_least {
@@ -386,7 +307,5 @@ impl Transaction for MemoryTransaction {
 /// The part of `items` that lies within `range`.
 fn slice<'a, T>(items: &'a [T], range: &Range<u64>) -> &'a [T] {
     let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(items.len());
-    items
-        .get(clamp(range.start)..clamp(range.end))
-        .unwrap_or(&[])
+    items.get(clamp(range.start)..clamp(range.end)).unwrap_or(&[])
 }

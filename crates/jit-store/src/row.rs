@@ -94,7 +94,7 @@ pub struct Head {
 
 /// Where a stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamHead {
+pub struct StreamState {
     /// Number that the next record of the stream gets.
     pub next: u64,
     /// Leaf hash of the last record.
@@ -197,7 +197,7 @@ pub struct Locked {
     /// The head under the lock.
     pub head: Head,
     /// The heads of [`Begin::streams`], in that order; `None` for a stream without records.
-    pub streams: Vec<Option<StreamHead>>,
+    pub streams: Vec<Option<StreamState>>,
     /// Which of [`Begin::records`] are in the log already, in that order.
     pub known: Vec<Option<Known>>,
     /// The leaf hashes from [`Begin::leaves_from`] to the head, if they are at most
@@ -218,7 +218,7 @@ pub struct Batch {
     /// Tiles that these records complete.
     pub tiles: Vec<TileRow>,
     /// New heads of the streams written to, each stream once.
-    pub streams: Vec<(StreamKey, StreamHead)>,
+    pub streams: Vec<(StreamKey, StreamState)>,
     /// Look-up entries to add: key and record index.
     pub lookups: Vec<(LookupKey, u64)>,
     /// Work to schedule; replaces work of the same key.

@@ -1,17 +1,11 @@
 //! The memory backend keeps the contract of `Backend`, number by number.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 use std::time::Duration;
 
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head,
-    Holder, LeaseKey, LeaseRequest, LookupKey, MemoryBackend, RecordKey, Row, StreamHead,
-    StreamKey,
+    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, LeaseKey,
+    LeaseRequest, LookupKey, MemoryBackend, RecordKey, Row, StreamKey, StreamState,
 };
 
 fn row(index: u64, stream: u8, n: u64) -> Row {
@@ -28,25 +22,10 @@ fn row(index: u64, stream: u8, n: u64) -> Row {
 
 fn batch(rows: Vec<Row>) -> Batch {
     let size = rows.last().map_or(0, |row| row.index + 1);
-    let streams = rows
-        .iter()
-        .map(|row| {
-            (
-                row.stream,
-                StreamHead {
-                    next: row.n + 1,
-                    leaf: row.leaf,
-                    closed: false,
-                },
-            )
-        })
-        .collect();
+    let streams =
+        rows.iter().map(|row| (row.stream, StreamState { next: row.n + 1, leaf: row.leaf, closed: false })).collect();
     Batch {
-        head: Head {
-            size,
-            root: HashBytes::from_bytes([size as u8; 32]),
-            frontier: vec![],
-        },
+        head: Head { size, root: HashBytes::from_bytes([size as u8; 32]), frontier: vec![] },
         rows,
         tiles: vec![],
         streams,
@@ -59,41 +38,23 @@ fn batch(rows: Vec<Row>) -> Batch {
 
 async fn created() -> MemoryBackend {
     let backend = MemoryBackend::new();
-    backend
-        .create(b"meta".to_vec(), batch(vec![row(0, 1, 0)]))
-        .await
-        .unwrap();
+    backend.create(b"meta".to_vec(), batch(vec![row(0, 1, 0)])).await.unwrap();
     backend
 }
 
 fn ask(holder: u8, secs: u64) -> LeaseRequest {
-    LeaseRequest {
-        holder: Holder::from_bytes([holder; 16]),
-        ttl: Duration::from_secs(secs),
-    }
+    LeaseRequest { holder: Holder::from_bytes([holder; 16]), ttl: Duration::from_secs(secs) }
 }
 
 #[tokio::test]
 async fn nothing_but_create_creates() {
     let backend = MemoryBackend::new();
     assert_eq!(backend.meta().await.unwrap(), None);
-    assert!(matches!(
-        backend.head().await,
-        Err(BackendError::NotCreated)
-    ));
-    assert!(matches!(
-        backend.begin(Begin::default()).await,
-        Err(BackendError::NotCreated)
-    ));
-    backend
-        .create(b"meta".to_vec(), batch(vec![row(0, 1, 0)]))
-        .await
-        .unwrap();
+    assert!(matches!(backend.head().await, Err(BackendError::NotCreated)));
+    assert!(matches!(backend.begin(Begin::default()).await, Err(BackendError::NotCreated)));
+    backend.create(b"meta".to_vec(), batch(vec![row(0, 1, 0)])).await.unwrap();
     assert_eq!(backend.meta().await.unwrap(), Some(b"meta".to_vec()));
-    assert!(matches!(
-        backend.create(vec![], batch(vec![])).await,
-        Err(BackendError::AlreadyExists)
-    ));
+    assert!(matches!(backend.create(vec![], batch(vec![])).await, Err(BackendError::AlreadyExists)));
 }
 
 #[tokio::test]
@@ -101,23 +62,11 @@ async fn a_transaction_excludes_others_until_it_ends() {
     let backend = created().await;
     let first = backend.begin(Begin::default()).await.unwrap();
     let other = backend.clone();
-    let second = tokio::spawn(async move {
-        other
-            .begin(Begin::default())
-            .await
-            .unwrap()
-            .locked()
-            .head
-            .size
-    });
+    let second = tokio::spawn(async move { other.begin(Begin::default()).await.unwrap().locked().head.size });
     tokio::task::yield_now().await;
     assert!(!second.is_finished());
     first.commit(batch(vec![row(1, 1, 1)])).await.unwrap();
-    assert_eq!(
-        second.await.unwrap(),
-        2,
-        "the second one sees what the first one wrote"
-    );
+    assert_eq!(second.await.unwrap(), 2, "the second one sees what the first one wrote");
 }
 
 #[tokio::test]
@@ -135,17 +84,9 @@ async fn a_wrong_batch_is_refused_whole() {
     doubled.record = row(0, 1, 0).record;
     let mut short = batch(vec![row(1, 1, 1)]);
     short.head.size = 1;
-    for wrong in [
-        batch(vec![row(2, 1, 1)]),
-        batch(vec![row(1, 1, 1), row(3, 1, 2)]),
-        batch(vec![doubled]),
-        short,
-    ] {
+    for wrong in [batch(vec![row(2, 1, 1)]), batch(vec![row(1, 1, 1), row(3, 1, 2)]), batch(vec![doubled]), short] {
         let tx = backend.begin(Begin::default()).await.unwrap();
-        assert!(matches!(
-            tx.commit(wrong).await,
-            Err(BackendError::Corrupt { .. })
-        ));
+        assert!(matches!(tx.commit(wrong).await, Err(BackendError::Corrupt { .. })));
         assert_eq!(backend.head().await.unwrap().size, 1);
         assert_eq!(backend.rows(0..9).await.unwrap().len(), 1);
     }
@@ -155,10 +96,7 @@ async fn a_wrong_batch_is_refused_whole() {
 async fn begin_answers_in_the_order_asked() {
     let backend = created().await;
     let want = Begin {
-        streams: vec![
-            StreamKey::from_bytes([9; 32]),
-            StreamKey::from_bytes([1; 32]),
-        ],
+        streams: vec![StreamKey::from_bytes([9; 32]), StreamKey::from_bytes([1; 32])],
         records: vec![row(0, 1, 0).record, row(5, 1, 0).record],
         leaves_from: 0,
     };
@@ -183,64 +121,25 @@ async fn reads_find_rows_by_index_stream_and_key() {
     assert_eq!(indexes(backend.rows(1..3).await.unwrap()), [1, 2]);
     assert_eq!(indexes(backend.rows(9..u64::MAX).await.unwrap()), [0; 0]);
     let stream = StreamKey::from_bytes([1; 32]);
-    assert_eq!(
-        indexes(backend.stream_rows(stream, 1, 1).await.unwrap()),
-        [2]
-    );
-    assert_eq!(
-        indexes(backend.stream_rows(stream, 0, 9).await.unwrap()),
-        [0, 2, 3]
-    );
+    assert_eq!(indexes(backend.stream_rows(stream, 1, 1).await.unwrap()), [2]);
+    assert_eq!(indexes(backend.stream_rows(stream, 0, 9).await.unwrap()), [0, 2, 3]);
     assert_eq!(backend.stream_head(stream).await.unwrap().unwrap().next, 3);
     assert_eq!(indexes(backend.lookup(key, 0, 9).await.unwrap()), [1, 3]);
     assert_eq!(indexes(backend.lookup(key, 2, 9).await.unwrap()), [3]);
-    assert_eq!(
-        backend.leaves(2..4).await.unwrap()[1],
-        HashBytes::from_bytes([3; 32])
-    );
-    assert_eq!(
-        backend.blob(BlobKey::from_bytes([1; 32])).await.unwrap(),
-        Some(vec![1])
-    );
-    assert_eq!(
-        backend.blob(BlobKey::from_bytes([2; 32])).await.unwrap(),
-        None
-    );
+    assert_eq!(backend.leaves(2..4).await.unwrap()[1], HashBytes::from_bytes([3; 32]));
+    assert_eq!(backend.blob(BlobKey::from_bytes([1; 32])).await.unwrap(), Some(vec![1]));
+    assert_eq!(backend.blob(BlobKey::from_bytes([2; 32])).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn checkpoints_never_go_back() {
     let backend = created().await;
-    let checkpoint = |size: u64| CheckpointRow {
-        size,
-        note: size.to_string().into_bytes(),
-        frontier: vec![],
-    };
+    let checkpoint = |size: u64| CheckpointRow { size, note: size.to_string().into_bytes(), frontier: vec![] };
     assert!(backend.save_checkpoint(None, checkpoint(2)).await.unwrap());
-    assert!(
-        !backend.save_checkpoint(None, checkpoint(3)).await.unwrap(),
-        "there is one already"
-    );
-    assert!(
-        !backend
-            .save_checkpoint(Some(2), checkpoint(2))
-            .await
-            .unwrap(),
-        "not larger"
-    );
-    assert!(
-        !backend
-            .save_checkpoint(Some(1), checkpoint(4))
-            .await
-            .unwrap(),
-        "not after that one"
-    );
-    assert!(
-        backend
-            .save_checkpoint(Some(2), checkpoint(5))
-            .await
-            .unwrap()
-    );
+    assert!(!backend.save_checkpoint(None, checkpoint(3)).await.unwrap(), "there is one already");
+    assert!(!backend.save_checkpoint(Some(2), checkpoint(2)).await.unwrap(), "not larger");
+    assert!(!backend.save_checkpoint(Some(1), checkpoint(4)).await.unwrap(), "not after that one");
+    assert!(backend.save_checkpoint(Some(2), checkpoint(5)).await.unwrap());
     assert_eq!(backend.checkpoint(None).await.unwrap().unwrap().size, 5);
     assert_eq!(backend.checkpoint(Some(1)).await.unwrap().unwrap().size, 2);
     assert_eq!(backend.checkpoint(Some(3)).await.unwrap().unwrap().size, 5);
@@ -254,22 +153,14 @@ async fn leases_exclude_expire_and_fence() {
     let first = backend.lease(key, ask(1, 10)).await.unwrap().unwrap();
     assert_eq!(backend.lease(key, ask(2, 10)).await.unwrap(), None);
     tokio::time::advance(Duration::from_secs(9)).await;
-    assert_eq!(
-        backend.lease(key, ask(1, 10)).await.unwrap().unwrap().fence,
-        first.fence,
-        "a renewal"
-    );
+    assert_eq!(backend.lease(key, ask(1, 10)).await.unwrap().unwrap().fence, first.fence, "a renewal");
     tokio::time::advance(Duration::from_secs(9)).await;
     assert_eq!(backend.lease(key, ask(2, 10)).await.unwrap(), None);
     tokio::time::advance(Duration::from_secs(1)).await;
     let second = backend.lease(key, ask(2, u64::MAX)).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
     backend.release(first).await.unwrap();
-    assert_eq!(
-        backend.lease(key, ask(1, 10)).await.unwrap(),
-        None,
-        "a stale release frees nothing"
-    );
+    assert_eq!(backend.lease(key, ask(1, 10)).await.unwrap(), None, "a stale release frees nothing");
     backend.release(second).await.unwrap();
     assert!(backend.lease(key, ask(1, 10)).await.unwrap().unwrap().fence > second.fence);
 }
@@ -277,27 +168,14 @@ async fn leases_exclude_expire_and_fence() {
 #[tokio::test(start_paused = true)]
 async fn due_work_is_claimed_once_in_order_and_rescheduled_by_key() {
     let backend = created().await;
-    let due = |key: u8, at_us: i64| DueRow {
-        key: DueKey::from_bytes([key; 32]),
-        at_us,
-        work: vec![key],
-    };
+    let due = |key: u8, at_us: i64| DueRow { key: DueKey::from_bytes([key; 32]), at_us, work: vec![key] };
     let tx = backend.begin(Begin::default()).await.unwrap();
     let mut scheduled = batch(vec![row(1, 1, 1)]);
     scheduled.due = vec![due(1, 30), due(2, 10), due(3, 20), due(4, 40)];
     tx.commit(scheduled).await.unwrap();
-    let keys = |rows: &[(DueRow, jit_store::Lease)]| {
-        rows.iter().map(|(row, _)| row.work[0]).collect::<Vec<_>>()
-    };
-    assert_eq!(
-        keys(&backend.claim(40, 2, ask(1, 10)).await.unwrap()),
-        [2, 3]
-    );
-    assert_eq!(
-        keys(&backend.claim(40, 9, ask(2, 10)).await.unwrap()),
-        [1],
-        "what others hold is skipped"
-    );
+    let keys = |rows: &[(DueRow, jit_store::Lease)]| rows.iter().map(|(row, _)| row.work[0]).collect::<Vec<_>>();
+    assert_eq!(keys(&backend.claim(40, 2, ask(1, 10)).await.unwrap()), [2, 3]);
+    assert_eq!(keys(&backend.claim(40, 9, ask(2, 10)).await.unwrap()), [1], "what others hold is skipped");
     assert_eq!(backend.due(40, 9).await.unwrap().len(), 3);
     let tx = backend.begin(Begin::default()).await.unwrap();
     let mut moved = batch(vec![row(2, 1, 2)]);
@@ -305,8 +183,5 @@ async fn due_work_is_claimed_once_in_order_and_rescheduled_by_key() {
     moved.due_done = vec![due(3, 0).key, due(77, 0).key];
     tx.commit(moved).await.unwrap();
     tokio::time::advance(Duration::from_secs(11)).await;
-    assert_eq!(
-        keys(&backend.claim(100, 9, ask(3, 10)).await.unwrap()),
-        [1, 4, 2]
-    );
+    assert_eq!(keys(&backend.claim(100, 9, ask(3, 10)).await.unwrap()), [1, 4, 2]);
 }

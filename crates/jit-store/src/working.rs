@@ -1,0 +1,139 @@
+//! Work that records schedule, and the log's own: claimed by lease, so that any number of processes share it.
+
+use std::time::Duration;
+
+use jit_core::{DueId, EntropyError, Timestamp};
+
+use crate::append::AppendError;
+use crate::backend::BackendError;
+use crate::error::ReadError;
+use crate::log::Log;
+use crate::projection::read_due;
+use crate::receipt::ReceiptError;
+use crate::row::{Holder, Lease, LeaseKey, LeaseRequest};
+
+/// How long the writing of one heartbeat may take before another process tries.
+const HEARTBEAT_LEASE: Duration = Duration::from_secs(30);
+
+/// Work that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueWork {
+    id: DueId,
+    at: Timestamp,
+    lease: Option<Lease>,
+}
+
+impl DueWork {
+    /// What is to be done.
+    #[must_use]
+    pub fn id(&self) -> &DueId {
+        &self.id
+    }
+
+    /// Since when it is due.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+/// No work was claimed, or no heartbeat written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// The log could not be read.
+    #[error("due work could not be read")]
+    Read(#[from] ReadError),
+    /// There is no randomness for the name of a holder.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The heartbeat was not recorded.
+    #[error("the heartbeat was not recorded")]
+    Append(#[from] AppendError),
+    /// The heartbeat was not signed and published.
+    #[error("the heartbeat was not published")]
+    Receipt(#[from] ReceiptError),
+}
+
+impl From<BackendError> for WorkError {
+    fn from(error: BackendError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl Log {
+    /// What is due at a moment, whether or not somebody works on it, the longest due first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueWork>, ReadError> {
+        let rows = self.backend().due(after(now), limit).await?;
+        rows.iter().map(|row| read_due(row).map(|(id, at)| DueWork { id, at, lease: None })).collect()
+    }
+
+    /// Claims what is due at a moment and nobody works on, the longest due first. What is not done within `lease`, or not
+    /// finished by a record that says so, can be claimed again afterwards, by anybody.
+    ///
+    /// # Errors
+    /// [`WorkError`]; nothing is claimed then for longer than `lease`.
+    pub async fn claim(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<DueWork>, WorkError> {
+        let request = self.lease_request(lease)?;
+        let claimed = self.backend().claim(after(now), limit, request).await?;
+        let work = claimed.iter().map(|(row, lease)| {
+            let (id, at) = read_due(row)?;
+            Ok(DueWork { id, at, lease: Some(*lease) })
+        });
+        work.collect::<Result<_, ReadError>>().map_err(WorkError::from)
+    }
+
+    /// Gives claimed work back, so that others need not wait for the lease to run out.
+    ///
+    /// # Errors
+    /// [`WorkError`]; the lease runs out by itself then.
+    pub async fn release(&self, work: DueWork) -> Result<(), WorkError> {
+        match work.lease {
+            Some(lease) => Ok(self.backend().release(lease).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Records that the log lives, if nothing was recorded for the heartbeat interval and nobody else does it. Says whether
+    /// it did.
+    ///
+    /// # Errors
+    /// [`WorkError`] if it should have and did not.
+    pub async fn heartbeat(&self) -> Result<bool, WorkError> {
+        let interval = u64::from(self.context().config.heartbeat_s());
+        let size = self.size().await?;
+        let Some(last) = size.checked_sub(1) else { return Ok(false) };
+        let last = self.records(&[last]).await?;
+        let last_at = last.first().map_or(Timestamp::EPOCH, |entry| entry.record().header().at);
+        let silent = self.context().config.clock.now().at.since(last_at).as_secs();
+        if silent < interval {
+            return Ok(false);
+        }
+        let key = LeaseKey::from_bytes(blake3::derive_key("jit-store/1 lease", b"heartbeat"));
+        let request = self.lease_request(HEARTBEAT_LEASE)?;
+        let Some(lease) = self.backend().lease(key, request).await? else { return Ok(false) };
+        // Somebody may have written between the look and the lease.
+        let written = if self.size().await? == size {
+            let silent = u32::try_from(silent).unwrap_or(u32::MAX);
+            self.append_heartbeat(silent, false).await?.receipt().await?;
+            true
+        } else {
+            false
+        };
+        self.backend().release(lease).await?;
+        Ok(written)
+    }
+
+    /// Every claim has a holder of its own, so that work left undone by one is not handed out by the next before its lease ends.
+    fn lease_request(&self, ttl: Duration) -> Result<LeaseRequest, EntropyError> {
+        Ok(LeaseRequest { holder: Holder::from_bytes(self.recorder().random()?), ttl })
+    }
+}
+
+/// The exclusive bound of a database for what is due at `now`.
+fn after(now: Timestamp) -> i64 {
+    now.as_micros().saturating_add(1)
+}
