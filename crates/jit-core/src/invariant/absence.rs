@@ -87,6 +87,14 @@ fn erased(
     for (name, class) in absent_fields(entry) {
         match named.get(name) {
             None => return uncovered(view, entry, report),
+            Some(order) if !retention.is_known_at(order) => {
+                return report.not_provable(
+                    Inv18,
+                    Reason::HoldState,
+                    Some(entry),
+                    "holds at the erasure are not known",
+                );
+            }
             Some(order) if class == FieldClass::Keep => {
                 report.violated(Inv18, &[entry, order], "a field that must be kept was erased");
             }
@@ -160,6 +168,9 @@ fn allowed(
         },
         _ => header.at,
     };
+    if !retention.is_known_at(purge) {
+        return Err((Some(Reason::HoldState), "retention and holds at the purge are not known"));
+    }
     let minimum = retention.minimum(&header.retain, entry.index, purge.index);
     let minimum = minimum.ok_or((None, "the retention class was not declared"))?;
     let ends = over.checked_add(Duration::from_secs(minimum));

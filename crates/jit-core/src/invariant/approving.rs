@@ -123,7 +123,7 @@ pub(super) fn content(case: &CaseStream<'_>, report: &mut Report) {
             _ => {}
         }
     }
-    if let Some(decision) = refused {
+    if let Some(decision) = refused.filter(|decision| case.is_overdue_after(decision)) {
         report.violated(Inv08, &[decision], "the policy no longer permits, and the approvals were not voided");
     }
 }

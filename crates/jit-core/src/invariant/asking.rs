@@ -39,7 +39,7 @@ pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
     }
     if request.justified || request.break_glass.is_none() {
         report.violated(Inv10, &[entry], "there is no justification");
-    } else if obligation(case, &code!("justification")).is_none() {
+    } else if obligation(case, &code!("justification")).is_none() && case.is_overdue_after(entry) {
         report.violated(Inv10, &[entry], "the justification is deferred, and no obligation is open");
     }
 }
@@ -79,6 +79,7 @@ pub(super) fn reviews(case: &CaseStream<'_>, report: &mut Report) {
     match (request.break_glass.is_some(), invoked) {
         (false, None) => return,
         (true, Some(_)) if review.is_some() => {}
+        (true, _) if !case.is_overdue_after(entry) => return,
         _ => return report.violated(Inv19, &[entry], "an emergency is not declared, or opens no review"),
     }
     let Some((_, opened)) = review else { return };

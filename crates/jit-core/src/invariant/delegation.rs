@@ -36,7 +36,8 @@ pub(super) fn children(case: &CaseStream<'_>, report: &mut Report) {
         return report.not_provable(Inv15, reason, at, "the parent case is not here in full");
     }
     match parent_grant(&above, entry, parent) {
-        Err(detail) => report.violated(Inv15, &[entry], detail),
+        Err(detail) if case.view.overdue(entry.header().at) => report.violated(Inv15, &[entry], detail),
+        Err(_) => {}
         Ok(grant) => alongside(case, &above, grant, report),
     }
 }
@@ -91,7 +92,7 @@ fn alongside(case: &CaseStream<'_>, above: &CaseStream<'_>, parent: &Entry<'_>, 
     let parent_end = end(above);
     for (intent, _) in case.events(pick!(Event::CredentialIntended)) {
         let since = active.is_some_and(|active| active.index < intent.index);
-        if !since || parent_end.is_some_and(|end| end.index < intent.index) {
+        if !since && case.view.overdue(intent.header().at) || parent_end.is_some_and(|end| end.index < intent.index) {
             report.violated(Inv15, &[parent, intent], "a mint is intended while the parent is not active");
         }
     }

@@ -7,6 +7,7 @@ use super::{
     view::{Entry, View},
 };
 use crate::{
+    canonical::Value,
     event::{Event, Kind},
     governance::HoldSelector,
     ids::HoldId,
@@ -22,6 +23,8 @@ pub(super) struct Retention {
     /// By class: index of the declaration and minimum in seconds, ascending by index.
     terms: HashMap<RetentionClass, Vec<(u64, u64)>>,
     holds: BTreeMap<HoldId, Hold>,
+    /// The number of the last record of `gov` that was read, unless nothing can be missing.
+    read_to: Option<u64>,
 }
 
 struct Hold {
@@ -50,7 +53,9 @@ impl Hold {
 impl Retention {
     /// Reads stream `gov`, which must be here in full and known to the last kind.
     pub(super) fn read(view: &View<'_>) -> Result<Self, Reason> {
-        let mut retention = Self { terms: HashMap::new(), holds: BTreeMap::new() };
+        let gov = view.stream(StreamId::Gov).and_then(|stream| stream.entries.last()).map_or(0, |last| last.n());
+        let read_to = (!view.is_whole()).then_some(gov);
+        let mut retention = Self { terms: HashMap::new(), holds: BTreeMap::new(), read_to };
         let mut count = 0usize;
         for family in [StreamId::Gov, StreamId::Erasure] {
             let entries = view.stream(family).map(|stream| (stream.dense, stream.entries.as_slice()));
@@ -105,6 +110,14 @@ impl Retention {
             }
             _ => 0,
         }
+    }
+
+    /// Whether `gov` was read at least as far as it stood when a record of `erasure` was made.
+    pub(super) fn is_known_at(&self, covering: &Entry<'_>) -> bool {
+        let Some(read_to) = self.read_to else { return true };
+        let facts = covering.header().facts.as_ref().and_then(Value::as_object);
+        let position = facts.and_then(|facts| facts.get("gov")?.as_object()?.get("n")?.as_int());
+        position.and_then(|n| u64::try_from(n).ok()).is_some_and(|n| n <= read_to)
     }
 
     /// The minimum in seconds for a record at `index` that goes at `until`: the largest among the declaration in force at

@@ -165,6 +165,11 @@ impl<'v> CaseStream<'v> {
         self.entries().find(|entry| *entry.kind() == Kind::CaseClosed)
     }
 
+    /// Whether what should stand in this case right beside a record is missing for good.
+    pub(super) fn is_overdue_after(&self, entry: &Entry<'_>) -> bool {
+        self.closed().is_some() || self.view.overdue(entry.header().at)
+    }
+
     /// What keeps an invariant that needs these kinds from being judged.
     pub(super) fn obstacle(&self, needs: fn(&Kind) -> bool) -> Option<(Reason, Option<&'v Entry<'v>>)> {
         if !self.stream.dense {

@@ -1,5 +1,8 @@
 //! A small world for tests: one log in memory, a driven clock, counted randomness, cases, ledgers and people.
 
+pub mod forge;
+pub mod story;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::{NonZeroU16, NonZeroU32},
@@ -83,8 +86,7 @@ pub fn scope(resource: &str, actions: &[&str]) -> Scope {
 }
 
 pub fn quorum(groups: &[(&str, u16)]) -> Obligation {
-    let mut counts =
-        groups.iter().map(|(g, n)| GroupCount { group: group(g), count: NonZeroU16::new(*n).unwrap() });
+    let mut counts = groups.iter().map(|(g, n)| GroupCount { group: group(g), count: NonZeroU16::new(*n).unwrap() });
     Obligation::Approvals(Quorum::new(counts.next().unwrap(), counts).unwrap())
 }
 
