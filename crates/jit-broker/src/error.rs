@@ -1,9 +1,9 @@
 //! Why an operation failed.
 
 use jit_core::{
-    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, IssuerName, RecordCaseError, RecordError, Refusal,
+    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, IssuerName, PolicyDigest, RecordCaseError, RecordError, Refusal,
 };
-use jit_store::{AppendError, ReadError, ReceiptError};
+use jit_store::{AppendError, ReadError, ReceiptError, WorkError};
 
 /// Why the broker did not do what was asked. Unless it says otherwise, nothing took effect.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum BrokerError {
     /// The policy's evaluation could not be prepared.
     #[error("the policy cannot be asked: {0}")]
     Policy(String),
+    /// The policy was never published in this log.
+    #[error("policy {0} was never published in this log")]
+    NotPublished(PolicyDigest),
     /// There is no such issuer.
     #[error("there is no issuer {0}")]
     NoSuchIssuer(IssuerName),
@@ -91,6 +94,9 @@ pub enum BrokerError {
     /// Stored records do not make a ledger.
     #[error("stored records do not make a ledger")]
     Ledger(#[from] EntitlementError),
+    /// Due work could not be claimed.
+    #[error("due work could not be claimed")]
+    Work(#[from] WorkError),
     /// There is no randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
