@@ -5,7 +5,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     missing_docs,
-    unreachable_pub,
     reason = "tests may panic"
 )]
 
@@ -569,5 +568,42 @@ proptest! {
         let records = picks.iter().map(|(pick, index)| (*index, pick.get(&STORY.records)));
         let history = if whole { History::whole(records) } else { History::part(records) };
         let _findings = check(&history.with_checkpoint(3, STORY.records[0].leaf().to_hash()), STORY.now());
+    }
+}
+
+// --- what is due, and when ---
+
+#[test]
+fn an_absence_is_a_violation_only_past_its_deadline_and_the_allowance() {
+    let until = |case: usize, kind: Kind, nth: usize| {
+        let forgery = Forgery::of(&STORY.records);
+        let at = forgery.find(stream(case), &kind, nth);
+        &STORY.records[..=at]
+    };
+    let intent = until(EXPIRED, Kind::CredentialIntended, 0);
+    let attempt = until(REVOKED, Kind::RevocationFailed, 0);
+    let active = until(EXPIRED, Kind::GrantActivated, 0);
+    let Ok(Event::CredentialIntended(intended)) = intent.last().unwrap().event() else { panic!() };
+    let granted = window(0, 3600).end();
+    for (records, due, id) in [
+        (intent, intended.resolve_at, InvariantId::Inv03),
+        (attempt, granted.saturating_add(std::time::Duration::from_secs(5)), InvariantId::Inv22),
+        (active, granted, InvariantId::Inv04),
+    ] {
+        let case = records.last().unwrap().header().stream;
+        let of_case = |findings: Vec<Finding>| {
+            let own = |f: &Finding| {
+                f.invariant == id
+                    && f.records.iter().any(|i| records[usize::try_from(*i).unwrap()].header().stream == case)
+            };
+            findings.into_iter().filter(own).count()
+        };
+        let latest = due.saturating_add(SWEEP_ALLOWANCE);
+        assert_eq!(of_case(world::findings(records, latest)), 0, "{id}");
+        assert_eq!(
+            of_case(world::findings(records, latest.saturating_add(std::time::Duration::from_micros(1)))),
+            1,
+            "{id}"
+        );
     }
 }

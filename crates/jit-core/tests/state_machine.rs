@@ -5,7 +5,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     missing_docs,
-    unreachable_pub,
     reason = "tests may panic"
 )]
 

@@ -1,4 +1,5 @@
 //! A small world for tests: one log in memory, a driven clock, counted randomness, cases, ledgers and people.
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod forge;
 pub mod story;
