@@ -1,0 +1,101 @@
+//! What a team composes: a log with its keys and retention, a policy, a directory, an issuer, and the broker over them.
+
+use std::{error::Error, fs, path::Path, sync::Arc};
+
+use jit_broker::Broker;
+use jit_core::{
+    Clock, ExternalId, IndexKey, Issuer, IssuerName, Line, RetentionClass, RetentionTerms, SystemName, TextError,
+    WriterId, random_bytes,
+};
+use jit_issuer::jwt::{JwtIssuer, JwtKey};
+use jit_log::{Origin, SignerKey};
+use jit_policy::{
+    EntityDirectory, FilePath, PolicyBundle, PolicyEngine, PolicySnapshot, Target,
+    cedar::{CedarEngine, ENTRYPOINT},
+};
+use jit_store::{
+    AGENT_CLASS, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, MemoryBackend, OsEntropy, RetentionPolicy,
+};
+
+/// The name of the log, in every record and checkpoint.
+const ORIGIN: &str = "jit.example/evidence/quickstart";
+/// The file among the policies that declares types.
+const SCHEMA: &str = "schema.cedarschema";
+
+/// Everything that a broker is made of.
+pub(crate) struct Deployment {
+    pub(crate) log: Log,
+    pub(crate) broker: Broker,
+    pub(crate) issuer: Arc<JwtIssuer>,
+    pub(crate) issuer_name: IssuerName,
+}
+
+impl Deployment {
+    /// A new log in memory, anchored in a file, and a broker on it. All keys are drawn now and die with the process.
+    pub(crate) async fn create(clock: Arc<dyn Clock>, anchor: &Path, directory: &[u8]) -> Result<Self, Box<dyn Error>> {
+        let directory = Arc::new(EntityDirectory::parse(SystemName::new("directory.example")?, directory)?);
+        let index_key = IndexKey::from_bytes(random_bytes(&OsEntropy)?);
+        let signer = SignerKey::from_seed(Origin::parse(ORIGIN)?, random_bytes(&OsEntropy)?);
+        let config = LogConfig::new(
+            Arc::new(Ed25519Signer::new(signer)),
+            Arc::new(FileAnchor::new(anchor)),
+            retention()?,
+            index_key.clone(),
+            WriterId::v7(clock.now().at, random_bytes(&OsEntropy)?),
+            clock,
+        );
+        let log = Log::create(Arc::new(MemoryBackend::new()), config).await?;
+        let issuer_name = IssuerName::new("access-tokens")?;
+        let issuer = Arc::new(token_issuer(issuer_name.clone())?);
+        let broker = Broker::builder(log.clone(), index_key, Arc::clone(&directory) as _)
+            .facts(directory)
+            .issuer(Arc::clone(&issuer) as _)
+            .build();
+        Ok(Self { log, broker, issuer, issuer_name })
+    }
+}
+
+/// Loads every file of a folder as one policy.
+pub(crate) fn load_policy(folder: &Path) -> Result<Arc<dyn PolicySnapshot>, Box<dyn Error>> {
+    let engine = CedarEngine::new()?;
+    let descriptor = engine.descriptor();
+    let target =
+        Target { engine: descriptor.name.clone(), language: descriptor.language.clone(), entrypoint: ENTRYPOINT };
+    let mut files = Vec::new();
+    let listed = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for entry in listed {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("the name of a policy file is not UTF-8")?;
+        files.push((FilePath::new(name)?, fs::read(&path)?));
+    }
+    let bundle = PolicyBundle::new(target, Some(FilePath::new(SCHEMA)?), files)?;
+    Ok(engine.load(&bundle)?)
+}
+
+fn token_issuer(name: IssuerName) -> Result<JwtIssuer, Box<dyn Error>> {
+    Ok(JwtIssuer::new(
+        name,
+        Issuer::new("https://access.example")?,
+        ExternalId::new("https://gateway.example")?,
+        JwtKey::from_seed(random_bytes(&OsEntropy)?),
+    ))
+}
+
+/// How long which evidence is kept: that about agents at least half a year, everything else longer.
+fn retention() -> Result<RetentionPolicy, Box<dyn Error>> {
+    const DAY: u64 = 24 * 3600;
+    let terms = |class: &str, days: u64, basis: &str| -> Result<RetentionTerms, TextError> {
+        Ok(RetentionTerms {
+            class: RetentionClass::new(class)?,
+            min_s: days * DAY,
+            max_s: None,
+            basis: Line::new(basis)?,
+            reviewer: Line::new("records board of the example, 2026")?,
+        })
+    };
+    Ok(RetentionPolicy::new(vec![
+        terms(GOVERNANCE_CLASS, 3650, "the evidence is worth nothing without them")?,
+        terms(AGENT_CLASS, 365, "internal rule on AI agents")?,
+        terms("access", 730, "internal audit rule")?,
+    ])?)
+}
