@@ -53,9 +53,7 @@ impl Broker {
             authentication,
             signature,
         });
-        let repeats = |event: &Event| {
-            matches!(event, Event::ApprovalRecorded(e) if e.group.as_ref() == Some(&group) && e.request == request)
-        };
+        let repeats = |event: &Event| matches!(event, Event::ApprovalRecorded(e) if e.group.as_ref() == Some(&group) && e.request == request);
         self.act(key, case, &by, &command, repeats).await
     }
 

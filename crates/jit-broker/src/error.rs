@@ -1,7 +1,8 @@
 //! Why an operation failed.
 
 use jit_core::{
-    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, IssuerName, PolicyDigest, RecordCaseError, RecordError, Refusal,
+    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, IssuerName, PolicyDigest, RecordCaseError,
+    RecordError, Refusal,
 };
 use jit_store::{AppendError, ReadError, ReceiptError, WorkError};
 

@@ -9,10 +9,12 @@
 use std::time::Duration;
 
 use jit_core::{
-    Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey, Intend,
-    IssuerName, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId, code,
+    Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey,
+    Intend, IssuerName, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId, code,
 };
-use jit_issuer::{CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret};
+use jit_issuer::{
+    CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret,
+};
 
 use crate::{
     broker::Broker,
@@ -84,10 +86,10 @@ impl Broker {
                 reason: "the target cannot express what is left of the window".to_owned(),
             })?;
             if let Some(grant) = case.grant() {
-                issuer.preflight(&MintPlan::new(grant, issued)).await.map_err(|refused| BrokerError::NotMintable {
-                    case: id,
-                    reason: refused.to_string(),
-                })?;
+                issuer
+                    .preflight(&MintPlan::new(grant, issued))
+                    .await
+                    .map_err(|refused| BrokerError::NotMintable { case: id, reason: refused.to_string() })?;
             }
             let (parent, guard) = self.parent_of(&case, read.at).await?;
             let request = Request::from_submitted(&request.submitted, retain.clone());
@@ -136,11 +138,7 @@ impl Broker {
         let appended = turn.appended.as_ref().ok_or(BrokerError::NoSuchCase(case.id()))?;
         let receipt = appended.receipt().await?;
         let latest = case.credentials().get(&credential).map(|c| c.latest);
-        receipt
-            .into_recorded()
-            .into_iter()
-            .find(|r| Some(r.leaf()) == latest)
-            .ok_or(BrokerError::NoSuchCase(case.id()))
+        receipt.into_recorded().into_iter().find(|r| Some(r.leaf()) == latest).ok_or(BrokerError::NoSuchCase(case.id()))
     }
 
     /// Step 3, and the failures of step 4.
@@ -180,17 +178,19 @@ impl Broker {
         }
     }
 
-    async fn mint_failed(&self, case: CaseId, credential: CredentialId, cause: Code) -> Result<BrokerError, BrokerError> {
+    async fn mint_failed(
+        &self,
+        case: CaseId,
+        credential: CredentialId,
+        cause: Code,
+    ) -> Result<BrokerError, BrokerError> {
         let reason = cause.to_string();
         self.outcome_turn(case, &Command::MintFailed { credential, cause }).await?;
         Ok(BrokerError::MintFailed { credential, cause: reason })
     }
 
     /// Waits for an issuer, but not for ever: what takes too long has an unknown outcome.
-    pub(crate) async fn in_time<T>(
-        &self,
-        minting: impl Future<Output = Result<T, MintError>>,
-    ) -> Result<T, MintError> {
+    pub(crate) async fn in_time<T>(&self, minting: impl Future<Output = Result<T, MintError>>) -> Result<T, MintError> {
         match tokio::time::timeout(self.settings.mint_timeout, minting).await {
             Ok(result) => result,
             Err(_) => Err(MintError::Unknown { cause: code!("timed_out") }),
@@ -235,7 +235,8 @@ impl Broker {
         };
         // The record is missing or not proven, so the credential dies first and its record follows (late).
         let authorization = RevokeAuthorization::store_down(code!("not_recorded"), &descriptor);
-        let revoked = tokio::time::timeout(self.settings.mint_timeout, issuer.revoke(&authorization, &descriptor)).await;
+        let revoked =
+            tokio::time::timeout(self.settings.mint_timeout, issuer.revoke(&authorization, &descriptor)).await;
         if !matches!(revoked, Ok(Ok(_))) {
             tracing::error!(%case, %credential, "a credential that was not released could not be revoked");
         }

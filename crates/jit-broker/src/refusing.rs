@@ -67,7 +67,12 @@ impl Broker {
     /// # Errors
     /// Whatever kept the refusal from being recorded.
     #[tracing::instrument(skip_all, err)]
-    pub async fn refuse(&self, who: Option<PrincipalId>, code: Code, retain: RetentionClass) -> Result<(), BrokerError> {
+    pub async fn refuse(
+        &self,
+        who: Option<PrincipalId>,
+        code: Code,
+        retain: RetentionClass,
+    ) -> Result<(), BrokerError> {
         let read = self.clock.now();
         let Some((requester, count)) = self.refusals.count(&who, &code, read.at) else { return Ok(()) };
         let stream = StreamId::Ops(self.recorder.writer());

@@ -1,8 +1,6 @@
 //! Taking credentials back: intent, effect, outcome; again until it is known.
 
-use jit_core::{
-    Case, CaseId, Command, CredentialId, MintState, RevocationOutcome, RevocationState, Timestamp, code,
-};
+use jit_core::{Case, CaseId, Command, CredentialId, MintState, RevocationOutcome, RevocationState, Timestamp, code};
 use jit_issuer::{ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
 
 use crate::{broker::Broker, error::BrokerError, issuing::backoff};
@@ -122,11 +120,8 @@ impl Broker {
         let Some(known) = case.credentials().get(&credential).filter(|c| c.is_unresolved()) else { return Ok(()) };
         let issuer = self.issuer(&known.intended.issuer)?;
         if known.mint != MintState::Unknown {
-            let unknown = Command::MintUnknown {
-                credential,
-                cause: code!("no_outcome"),
-                reconcile_at: self.clock.now().at,
-            };
+            let unknown =
+                Command::MintUnknown { credential, cause: code!("no_outcome"), reconcile_at: self.clock.now().at };
             self.outcome_turn(id, &unknown).await?;
         }
         let observed = match issuer.reconcile(&ReconcileQuery::new(credential, known.intended.clone())).await {
@@ -149,4 +144,3 @@ impl Broker {
         Ok(())
     }
 }
-

@@ -70,7 +70,6 @@ impl Broker {
         if case.head().is_none() { Err(BrokerError::NoSuchCase(id)) } else { Ok(case) }
     }
 
-
     /// Takes a turn on the case as it stands, again if somebody else writes first.
     pub(crate) async fn turn(&self, id: CaseId, command: &Command, origin: &StepOrigin) -> Result<Turn, BrokerError> {
         for _ in 0..MAX_CONFLICTS {
@@ -151,9 +150,7 @@ impl Broker {
 
     fn context(&self, case: &Case, command: &Command, ledger: Option<&Entitlement>, read: &ClockReading) -> Context {
         let entitlement = match (case.request(), command) {
-            (Some(request), _) => {
-                self.index_key.entitlement(&request.submitted.recipient, &request.submitted.scope)
-            }
+            (Some(request), _) => self.index_key.entitlement(&request.submitted.recipient, &request.submitted.scope),
             (None, Command::Submit(request)) => self.index_key.entitlement(request.recipient(), request.scope()),
             // Without a request there is no grant, and nothing asks for its ledger.
             (None, _) => EntitlementId::v8(*case.id().as_bytes()),

@@ -1,0 +1,280 @@
+//! A broker over the memory store, with a Cedar policy, a directory and issuers, on a clock and randomness that repeat.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared by several test binaries, which may panic"
+)]
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use jit_broker::{ApprovalAct, Broker, Settings};
+use jit_core::*;
+use jit_issuer::{
+    CredentialIssuer,
+    jwt::{JwtIssuer, JwtKey},
+};
+use jit_log::{KeyName, SignerKey};
+use jit_policy::{
+    EntityDirectory, FilePath, PolicyBundle, PolicyEngine, PolicySnapshot, Target,
+    cedar::{CedarEngine, ENTRYPOINT},
+};
+use jit_store::{Backend, Ed25519Signer, FileAnchor, Log, LogConfig, MemoryBackend, RetentionPolicy};
+use jit_testkit::{EffectCounter, FailingBackend, ManualClock, SeededEntropy};
+
+pub const SCHEMA: &str = jit_policy::cedar::BASE_SCHEMA;
+
+pub const RULES: &str = r#"
+@id("oncall-db-read")
+@jit_approvals("sre:1")
+@jit_max_duration("4h")
+permit(principal in Jit::Group::"oncall", action == Jit::Action::"read", resource in Jit::Resource::"database:prod");
+
+@id("two-groups")
+@jit_approvals("sre:1,dba:1")
+@jit_max_duration("4h")
+permit(principal in Jit::Group::"oncall", action == Jit::Action::"write", resource in Jit::Resource::"database:prod");
+
+@id("deployers")
+@jit_max_duration("1h")
+permit(principal in Jit::Group::"deployers", action == Jit::Action::"deploy", resource);
+
+@id("emergency")
+permit(principal in Jit::Group::"oncall", action == Jit::Action::"admin", resource) when { context.break_glass };
+
+@id("never-payroll")
+forbid(principal, action, resource in Jit::Resource::"database:prod/payroll");
+"#;
+
+pub const DIRECTORY: &str = r#"{
+  "entities": [
+    {"uid":{"type":"human","id":"idp|alice"},"attrs":{},"parents":[{"type":"group","id":"oncall"}]},
+    {"uid":{"type":"human","id":"idp|dave"},"attrs":{},"parents":[{"type":"group","id":"oncall"}]},
+    {"uid":{"type":"workload","id":"spiffe://example.org/ci/deployer"},"attrs":{},"parents":[{"type":"group","id":"deployers"}]},
+    {"uid":{"type":"group","id":"oncall"},"attrs":{},"parents":[]},
+    {"uid":{"type":"group","id":"deployers"},"attrs":{},"parents":[]}
+  ],
+  "approvers": {
+    "sre": [{"identity":{"issuer":"idp","subject":"bob"}},{"identity":{"issuer":"idp","subject":"alice"}}],
+    "dba": [{"identity":{"issuer":"idp","subject":"carol"}},{"identity":{"issuer":"idp","subject":"bob"}}]
+  }
+}"#;
+
+pub fn start() -> Timestamp {
+    "2026-11-23T09:00:00.000000Z".parse().unwrap()
+}
+
+pub fn person(name: &str) -> Principal {
+    Principal::human(Identity::new("idp", name).unwrap())
+}
+
+pub fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+pub fn class(name: &str) -> RetentionClass {
+    RetentionClass::new(name).unwrap()
+}
+
+pub fn group(name: &str) -> GroupName {
+    GroupName::new(name).unwrap()
+}
+
+pub fn scope(resource: &str, action: &str) -> Scope {
+    Scope::new(resource.parse().unwrap(), [Action::new(action).unwrap()]).unwrap()
+}
+
+pub fn window(from: Duration, length: Duration) -> Window {
+    let begin = start().saturating_add(from);
+    Window::new(begin, begin.saturating_add(length)).unwrap()
+}
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// A request of a person for the coming hour.
+pub fn request(name: &str, resource: &str, action: &str) -> Request {
+    request_within(name, resource, action, window(Duration::ZERO, HOUR)).build().unwrap()
+}
+
+pub fn request_within(name: &str, resource: &str, action: &str, window: Window) -> RequestBuilder {
+    let why = Justification::new("restore order 42, INC-7").unwrap();
+    Request::builder(person(name), scope(resource, action), window, why, class("access"))
+}
+
+pub fn deployment() -> Request {
+    let deployer = Principal::Workload { spiffe_id: "spiffe://example.org/ci/deployer".parse().unwrap() };
+    let why = Justification::new("release 1.4.2").unwrap();
+    let scope = scope("cluster:prod/web", "deploy");
+    Request::builder(deployer, scope, window(Duration::ZERO, HOUR), why, class("access")).build().unwrap()
+}
+
+pub fn emergency() -> Request {
+    let seconds = |s| Seconds::new(NonZeroU32::new(s).unwrap());
+    let emergency = BreakGlass {
+        severity: Severity::Critical,
+        emergency: code!("database_down"),
+        review_within: seconds(86_400),
+        justify_within: seconds(3_600),
+    };
+    let scope = scope("database:prod/orders", "admin");
+    Request::break_glass(person("alice"), scope, window(Duration::ZERO, HOUR), emergency, class("access"))
+        .build()
+        .unwrap()
+}
+
+pub fn snapshot() -> Arc<dyn PolicySnapshot> {
+    snapshot_of(RULES)
+}
+
+pub fn snapshot_of(rules: &str) -> Arc<dyn PolicySnapshot> {
+    let engine = CedarEngine::new().unwrap();
+    let target =
+        Target { engine: code!("cedar"), language: engine.descriptor().language.clone(), entrypoint: ENTRYPOINT };
+    let schema = FilePath::new("jit.cedarschema").unwrap();
+    let files = [
+        (schema.clone(), SCHEMA.as_bytes().to_vec()),
+        (FilePath::new("rules.cedar").unwrap(), rules.as_bytes().to_vec()),
+    ];
+    engine.load(&PolicyBundle::new(target, Some(schema), files).unwrap()).unwrap()
+}
+
+pub fn retention() -> RetentionPolicy {
+    let terms = |class: &str| RetentionTerms {
+        class: RetentionClass::new(class).unwrap(),
+        min_s: 86_400,
+        max_s: None,
+        basis: Line::new("test rule").unwrap(),
+        reviewer: Line::new("test board").unwrap(),
+    };
+    RetentionPolicy::new(vec![terms("governance"), terms("agent"), terms("access")]).unwrap()
+}
+
+/// Everything around a broker.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub backend: Arc<FailingBackend>,
+    pub effects: Arc<EffectCounter>,
+    pub broker: Broker,
+    pub anchor: tempfile::TempDir,
+    entropy: Arc<SeededEntropy>,
+    issuer: Arc<dyn CredentialIssuer>,
+}
+
+pub fn index_key() -> IndexKey {
+    IndexKey::from_bytes([5; 32])
+}
+
+pub fn jwt() -> Arc<dyn CredentialIssuer> {
+    let name = IssuerName::new("orders-api").unwrap();
+    let iss = Issuer::new("https://access.example.org").unwrap();
+    let audience = ExternalId::new("https://orders.example.org").unwrap();
+    Arc::new(JwtIssuer::new(name, iss, audience, JwtKey::from_seed([7; 32])).with_leeway_s(0))
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with_issuer(jwt()).await
+    }
+
+    pub async fn with_issuer(issuer: Arc<dyn CredentialIssuer>) -> Self {
+        Self::over(issuer, Arc::new(MemoryBackend::new())).await
+    }
+
+    pub async fn over(issuer: Arc<dyn CredentialIssuer>, backend: Arc<dyn Backend>) -> Self {
+        let clock = Arc::new(ManualClock::at(start()));
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let anchor = tempfile::tempdir().unwrap();
+        let backend = Arc::new(FailingBackend::new(backend));
+        let config = config(&clock, &entropy, anchor.path());
+        let log = Log::create(backend.clone(), config).await.unwrap();
+        let effects = Arc::new(EffectCounter::new(issuer.clone()));
+        let broker = broker(log, effects.clone());
+        broker.publish(snapshot(), person("policy-owner").id(), class("governance")).await.unwrap();
+        Self { clock, backend, effects, broker, anchor, entropy, issuer }
+    }
+
+    /// Another process on the same log: nothing is carried over but what the store holds.
+    pub async fn restarted(&self) -> Broker {
+        let log =
+            Log::open(self.backend.clone(), config(&self.clock, &self.entropy, self.anchor.path())).await.unwrap();
+        let broker = broker(log, self.effects.clone());
+        broker.adopt(snapshot()).await.unwrap();
+        broker
+    }
+
+    pub fn issuer_name(&self) -> &IssuerName {
+        self.issuer.name()
+    }
+
+    /// Submits a request that needs one SRE, and has Bob approve it.
+    pub async fn approved(&self, key_text: &str, request: Request) -> CaseId {
+        let case = self.broker.submit(&key(key_text), request).await.unwrap().case;
+        let phase = self.approve(case, "bob", "sre").await.unwrap();
+        assert_eq!(phase, Phase::Approved);
+        case
+    }
+
+    pub async fn approve(&self, case: CaseId, who: &str, for_group: &str) -> Result<Phase, jit_broker::BrokerError> {
+        let approver = person(who);
+        let content = self.broker.case(case).await?.approval_content(&approver);
+        let content = content.unwrap_or_else(|| panic!("{case} awaits no approval"));
+        let act = ApprovalAct {
+            approver,
+            group: group(for_group),
+            content,
+            comment: Some(Prose::new("seen INC-7").unwrap()),
+            authentication: None,
+            signature: None,
+        };
+        self.broker.approve(&key(&format!("approve-{who}-{for_group}")), case, act).await
+    }
+
+    pub async fn issue(&self, case: CaseId, by: &PrincipalId) -> Result<jit_broker::Issued, jit_broker::BrokerError> {
+        self.broker.issue(&key("issue"), case, by, self.issuer_name()).await
+    }
+
+    pub async fn kinds(&self, case: CaseId) -> Vec<String> {
+        let records = self.broker.log().stream(&StreamId::Case(case)).await.unwrap();
+        records.iter().map(|r| r.record().header().kind.to_string()).collect()
+    }
+
+    /// No invariant is violated by anything in the log.
+    pub async fn assert_invariants(&self) {
+        assert_invariants(self.broker.log(), self.clock.now().at).await;
+    }
+}
+
+pub async fn assert_invariants(log: &Log, as_of: Timestamp) {
+    let size = log.size().await.unwrap();
+    let indexes: Vec<u64> = (0..size).collect();
+    let records = log.records(&indexes).await.unwrap();
+    let signed = log.publish().await.unwrap();
+    let history = History::whole(records.iter().map(|r| (r.index(), r.record())))
+        .with_snapshots([snapshot().document().digest()])
+        .with_checkpoint(signed.checkpoint().size(), signed.checkpoint().root());
+    let findings = check(&history, as_of);
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+fn config(clock: &Arc<ManualClock>, entropy: &Arc<SeededEntropy>, anchor: &std::path::Path) -> LogConfig {
+    let name = KeyName::parse("jit.example/evidence/test").unwrap();
+    let signer = Arc::new(Ed25519Signer::new(SignerKey::from_seed(name, [3; 32])));
+    let anchor = Arc::new(FileAnchor::new(anchor.join("checkpoint")));
+    let mut writer = [0; 10];
+    entropy.fill(&mut writer).unwrap();
+    let writer = WriterId::v7(start(), writer);
+    LogConfig::new(signer, anchor, retention(), index_key(), writer, clock.clone()).entropy(entropy.clone())
+}
+
+fn broker(log: Log, issuer: Arc<EffectCounter>) -> Broker {
+    let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
+    let directory = Arc::new(directory);
+    Broker::builder(log, index_key(), directory.clone())
+        .facts(directory)
+        .issuer(issuer)
+        .settings(Settings::default().mint_timeout(Duration::from_secs(5)))
+        .build()
+}
