@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use jit_core::{Case, CaseId, Code, Ending, Event, Kind, Phase, Record, Timestamp};
+use jit_core::{Case, CaseId, Code, Ending, Event, Kind, Phase, PrincipalId, Record, Timestamp};
 use jit_store::LogRecord;
 
 use crate::requests::PlannedRequest;
@@ -40,10 +40,12 @@ pub(crate) fn surprise(planned: &PlannedRequest, case: &Case) -> Option<String> 
         && open == Vec::from_iter(&planned.leaves_open)
         && case.is_closed() == open.is_empty();
     (!as_planned).then(|| {
-        format!(
-            "{} was to end with {} and leave {:?} open; it ended with {ended:?}, and {open:?} is open",
-            planned.name, planned.ends_with, planned.leaves_open
-        )
+        let ended = ended.map_or("no end".to_owned(), |kind| kind.to_string());
+        let wanted = planned.leaves_open.as_ref().map_or("nothing", |task| task.as_str());
+        let names: Vec<&str> = open.iter().map(|task| task.as_str()).collect();
+        let open = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        let (name, planned) = (&planned.name, &planned.ends_with);
+        format!("{name} ended with {ended} and left {open} open; planned was {planned} and {wanted} open")
     })
 }
 
@@ -71,6 +73,7 @@ fn told(record: &Record) -> Option<String> {
     let at = clock_time(record.header().at);
     let what = match record.event().ok()? {
         Event::GrantDenied(denied) => match denied.by {
+            Some(PrincipalId::Rule(rule)) => format!("denied by rule {rule}: {}", denied.cause),
             Some(by) => format!("denied by {by}: {}", denied.cause),
             None => format!("denied: {}", denied.cause),
         },
