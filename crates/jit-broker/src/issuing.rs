@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use jit_core::{
     Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey,
-    Intend, IssuerName, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId, code,
+    Intend, IssuerName, ParentGrant, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId,
+    Timestamp, code,
 };
 use jit_issuer::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret,
@@ -91,7 +92,7 @@ impl Broker {
                     .await
                     .map_err(|refused| BrokerError::NotMintable { case: id, reason: refused.to_string() })?;
             }
-            let (parent, guard) = self.parent_of(&case, read.at).await?;
+            let (parent, guard) = self.parent_of(request.submitted.parent.as_ref(), read.at).await?;
             let request = Request::from_submitted(&request.submitted, retain.clone());
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
             let credential = CredentialId::v7(read.at, self.recorder.random()?);
@@ -115,21 +116,26 @@ impl Broker {
     }
 
     /// What is known of the parent grant; its stream is guarded, so that it cannot end meanwhile (INV-15).
-    async fn parent_of(
+    pub(crate) async fn parent_of(
         &self,
-        case: &Case,
-        now: jit_core::Timestamp,
+        parent: Option<&ParentGrant>,
+        now: Timestamp,
     ) -> Result<(ParentState, Option<(StreamId, Expected)>), BrokerError> {
-        let Some(parent) = case.request().and_then(|r| r.submitted.parent.as_ref()) else {
-            return Ok((ParentState::None, None));
-        };
+        let Some(parent) = parent else { return Ok((ParentState::None, None)) };
         let above = self.load(parent.case).await?;
-        let same = above.grant().is_some_and(|g| {
+        let path = above.request().and_then(|r| r.submitted.parent.as_ref()).map(|p| {
+            let mut path = p.path.clone();
+            path.push(p.grant);
+            path
+        });
+        let as_claimed = above.grant().is_some_and(|g| {
             g.id == parent.grant
                 && parent.scope.is_within(&g.approved.scope)
                 && parent.window.is_within(&g.approved.approved)
+                && parent.path == path.unwrap_or_default()
+                && above.interested().iter().all(|holder| parent.holders.contains(holder))
         });
-        let state = if same && above.is_active(now) { ParentState::Active } else { ParentState::Gone };
+        let state = if as_claimed && above.is_active(now) { ParentState::Active } else { ParentState::Gone };
         Ok((state, Some((above.stream(), above.expected()))))
     }
 

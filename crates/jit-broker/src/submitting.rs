@@ -1,7 +1,8 @@
 //! Submitting a request, and the policy's decision on it.
 
 use jit_core::{
-    Case, CaseId, Command, CommandId, EvaluationPurpose, IdempotencyKey, Phase, Request, RequestSubmitted, StepOrigin,
+    Case, CaseId, Command, CommandId, EvaluationPurpose, IdempotencyKey, ParentState, Phase, Refusal, Request,
+    RequestSubmitted, StepOrigin, code,
 };
 
 use crate::{acting::refused_before, broker::Broker, error::BrokerError, turn::NotTaken};
@@ -35,6 +36,11 @@ impl Broker {
                 return submitted_before(&case, command, &request);
             }
             let now = self.clock.now().at;
+            if let (ParentState::Gone, _) = self.parent_of(request.parent(), now).await? {
+                // There is no case to record it in: nothing shows that the requester may act under that grant.
+                self.refuse(Some(request.requester().id()), code!("parent_gone"), request.retain().clone()).await?;
+                return Err(BrokerError::Refused { case: id, refusal: Refusal::ParentGone });
+            }
             let evaluated = self.evaluate(&request, EvaluationPurpose::Request, now).await?;
             let origin = StepOrigin::command(command, request.retain().clone());
             let commands = [Command::Submit(request.clone()), Command::Evaluate(evaluated)];

@@ -9,7 +9,11 @@
     reason = "shared by several test binaries, which may panic"
 )]
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jit_broker::{ApprovalAct, Broker, Settings};
 use jit_core::*;
@@ -126,7 +130,8 @@ pub fn emergency() -> Request {
 }
 
 pub fn snapshot() -> Arc<dyn PolicySnapshot> {
-    snapshot_of(RULES)
+    static RULES_LOADED: OnceLock<Arc<dyn PolicySnapshot>> = OnceLock::new();
+    RULES_LOADED.get_or_init(|| snapshot_of(RULES)).clone()
 }
 
 pub fn snapshot_of(rules: &str) -> Arc<dyn PolicySnapshot> {

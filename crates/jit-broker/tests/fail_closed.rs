@@ -1,0 +1,158 @@
+//! With a store that fails at the k-th call, for every k: no secret without its record, no intent without its outcome.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use jit_core::*;
+use jit_issuer::CredentialIssuer;
+use jit_store::AppendRequest;
+use jit_testkit::{Calls, Fault, MemoryTarget, Step, Trouble};
+use support::*;
+
+/// A whole case, up to the first error; the secret if one was released.
+async fn whole_case(world: &World) -> Result<Option<CredentialId>, jit_broker::BrokerError> {
+    let asked = request("alice", "database:prod/orders", "read");
+    let case = world.broker.submit(&key("k"), asked).await?.case;
+    if world.broker.case(case).await?.phase() == Phase::AwaitingApprovals {
+        world.approve(case, "bob", "sre").await?;
+    }
+    let issued = world.issue(case, &person("alice").id()).await?;
+    assert!(issued.secret.is_some());
+    Ok(Some(issued.descriptor.id))
+}
+
+/// After recovery every intent has its outcome, every case is closed, and nothing lives on at the target.
+async fn recover(world: &World, what: &str) {
+    world.backend.heal(Calls::All);
+    let broker = world.restarted().await;
+    for _ in 0..6 {
+        world.clock.advance(HOUR);
+        let swept = broker.sweep().await.unwrap();
+        assert_eq!(swept.failed, 0, "{what}");
+    }
+    let size = broker.log().size().await.unwrap();
+    let indexes: Vec<u64> = (0..size).collect();
+    for record in broker.log().records(&indexes).await.unwrap() {
+        if let StreamId::Case(id) = record.record().header().stream {
+            let case = broker.case(id).await.unwrap();
+            assert!(!case.credentials().values().any(CaseCredential::is_unresolved), "{what}: {id} has an open intent");
+            assert!(case.is_closed(), "{what}: {id} is {:?}", case.phase());
+        }
+    }
+    assert!(world.effects.repeated().is_empty(), "{what}: minted twice");
+    support::assert_invariants(broker.log(), world.clock.now().at).await;
+}
+
+/// Runs the case with one failing call after another, until none is left to fail.
+async fn for_every_call(
+    calls: Calls,
+    fault: Fault,
+    stays_down: bool,
+    issuer: impl Fn() -> Arc<dyn CredentialIssuer>,
+) -> u64 {
+    let mut k = 1;
+    loop {
+        let what = format!("call {k} of {calls:?}, {fault:?}, stays down: {stays_down}");
+        let world = World::with_issuer(issuer()).await;
+        if stays_down {
+            world.backend.fail_from(k, calls, fault);
+        } else {
+            world.backend.fail_at(k, calls, fault);
+        }
+        let released = whole_case(&world).await.ok().flatten();
+        let fell = world.backend.counted() >= k;
+        world.backend.heal(Calls::All);
+        if let Some(credential) = released {
+            // The record of a released secret is in the log, under a checkpoint that is in the anchor.
+            let lookup = Lookup::new(LookupFamily::Credential, credential);
+            let case = world.broker.find(&lookup, 1).await.unwrap()[0];
+            let records = world.broker.log().stream(&StreamId::Case(case)).await.unwrap();
+            let issued = records.iter().find(|r| r.record().header().kind == Kind::CredentialIssued);
+            let issued = issued.unwrap_or_else(|| panic!("{what}: released without a record"));
+            let anchor = std::fs::read(world.anchor.path().join("checkpoint")).unwrap();
+            let anchored = world.broker.log().trust().verify(&anchor).unwrap();
+            assert!(issued.index() < anchored.checkpoint().size(), "{what}: released before it was anchored");
+        }
+        recover(&world, &what).await;
+        if !fell {
+            return k;
+        }
+        k += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failing_commit_releases_a_secret_or_loses_an_intent() {
+    for fault in [Fault::Before, Fault::LostBefore, Fault::LostAfter] {
+        for stays_down in [false, true] {
+            let tried = for_every_call(Calls::Commits, fault, stays_down, jwt).await;
+            assert!(tried > 4, "{tried} commits in a whole case");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failing_call_of_any_kind_releases_a_secret_or_loses_an_intent() {
+    let tried = for_every_call(Calls::All, Fault::Before, true, jwt).await;
+    assert!(tried > 20, "{tried} calls in a whole case");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_with_state_and_two_steps_is_left_with_nothing_unrecorded() {
+    for fault in [Fault::Before, Fault::LostAfter] {
+        let issuer = || Arc::new(MemoryTarget::new().preparing()) as Arc<dyn CredentialIssuer>;
+        assert!(for_every_call(Calls::Commits, fault, true, issuer).await > 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_takes_no_append_and_says_so() {
+    let world = World::new().await;
+    world.backend.fail_from(1, Calls::All, Fault::Before);
+    assert!(whole_case(&world).await.is_err());
+    assert!(world.effects.all().is_empty());
+    assert!(world.broker.log().append(AppendRequest::new()).await.is_err());
+    world.backend.heal(Calls::All);
+    assert!(whole_case(&world).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_in_trouble_is_recorded_as_what_it_is_and_found_out() {
+    for (step, trouble) in [
+        (Step::Mint, Trouble::Failed),
+        (Step::Mint, Trouble::LostBefore),
+        (Step::Mint, Trouble::LostAfter),
+        (Step::Mint, Trouble::Hangs),
+    ] {
+        let target = Arc::new(MemoryTarget::new());
+        target.trouble(step, trouble);
+        let world = World::with_issuer(target.clone()).await;
+        let what = format!("{step:?} {trouble:?}");
+        let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+        assert!(world.issue(case, &person("alice").id()).await.is_err(), "{what}");
+        // Long before the credential would expire by itself, it is found and taken back.
+        world.clock.advance(Duration::from_secs(120));
+        world.broker.sweep().await.unwrap();
+        assert_eq!(target.working(), [], "{what}");
+        recover(&world, &what).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_fails_is_tried_again_and_never_called_done() {
+    let target = Arc::new(MemoryTarget::new());
+    target.trouble(Step::Revoke, Trouble::Failed);
+    let world = World::with_issuer(target.clone()).await;
+    let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    let alice = person("alice").id();
+    let issued = world.issue(case, &alice).await.unwrap();
+    world.broker.terminate(&key("e"), case, alice, None).await.unwrap();
+    assert!(!world.kinds(case).await.contains(&"revocation.confirmed".to_owned()));
+    world.clock.advance(Duration::from_secs(60));
+    world.broker.sweep().await.unwrap();
+    assert!(world.kinds(case).await.contains(&"revocation.confirmed".to_owned()));
+    assert!(!target.working().contains(&issued.descriptor.id));
+    world.assert_invariants().await;
+}

@@ -1,0 +1,150 @@
+//! What two cases must agree on is decided by the log: ends of two grants on one entitlement, a child issued while its
+//! parent ends. A gate holds both sides at the last moment before they write.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests may panic")]
+
+mod support;
+
+use std::sync::Arc;
+
+use jit_broker::{Broker, BrokerError};
+use jit_core::*;
+use jit_policy::{Eligibility, EntityDirectory, FactError, FactQuery, FactSource, Gathered};
+use support::*;
+use tokio::sync::{Barrier, Notify};
+
+/// A source of facts that waits before it answers, once it is armed.
+struct Gate {
+    name: SystemName,
+    armed: std::sync::atomic::AtomicBool,
+    reached: Notify,
+    open: Notify,
+}
+
+#[async_trait::async_trait]
+impl FactSource for Gate {
+    fn name(&self) -> &SystemName {
+        &self.name
+    }
+
+    async fn resolve(&self, _: FactQuery<'_>) -> Result<Gathered, FactError> {
+        if self.armed.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.open.notified().await;
+        }
+        Ok(Gathered::default())
+    }
+}
+
+fn gated(world: &World) -> (Broker, Arc<Gate>) {
+    let gate = Arc::new(Gate {
+        name: SystemName::new("gate").unwrap(),
+        armed: false.into(),
+        reached: Notify::new(),
+        open: Notify::new(),
+    });
+    let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
+    let directory = Arc::new(directory);
+    let eligibility: Arc<dyn Eligibility> = directory.clone();
+    let broker = Broker::builder(world.broker.log().clone(), index_key(), eligibility)
+        .facts(directory)
+        .facts(gate.clone())
+        .issuer(world.effects.clone())
+        .build();
+    (broker, gate)
+}
+
+/// A child of an active grant of Alice's.
+async fn child_of(world: &World, parent: CaseId) -> CaseId {
+    let above = world.broker.case(parent).await.unwrap();
+    let grant = above.grant().unwrap();
+    let parent = ParentGrant {
+        case: parent,
+        grant: grant.id,
+        scope: grant.approved.scope.clone(),
+        window: grant.approved.approved,
+        path: vec![],
+        holders: above.interested(),
+    };
+    let window = parent.window;
+    let asked = request_within("dave", "database:prod/orders/invoices", "read", window).parent(parent).build().unwrap();
+    world.approved("child", asked).await
+}
+
+#[tokio::test]
+async fn a_child_is_not_issued_while_its_parent_ends() {
+    let world = World::new().await;
+    let alice = person("alice").id();
+    let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+    let _ = world.issue(parent, &alice).await.unwrap();
+    let child = child_of(&world, parent).await;
+
+    let (broker, gate) = gated(&world);
+    broker.adopt(snapshot()).await.unwrap();
+    gate.armed.store(true, std::sync::atomic::Ordering::SeqCst);
+    let name = world.issuer_name().clone();
+    let issuing = tokio::spawn(async move { broker.issue(&key("i"), child, &person("dave").id(), &name).await });
+    // The child has seen its parent active, and is about to write.
+    gate.reached.notified().await;
+    world.broker.terminate(&key("e"), parent, alice, None).await.unwrap();
+    gate.open.notify_one();
+    let refused = issuing.await.unwrap();
+    assert!(matches!(refused, Err(BrokerError::Refused { .. })), "{refused:?}");
+    assert!(!world.kinds(child).await.contains(&"credential.intended".to_owned()));
+    assert_eq!(world.effects.all().len(), 1);
+    let ended = world.broker.case(child).await.unwrap();
+    let end = ended.grant().unwrap().end.clone().unwrap();
+    assert_eq!((end.kind, end.ending.cause.as_str()), (Kind::GrantRevoked, "parent_ended"));
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn ending_a_parent_ends_its_issued_children_each_with_its_cause() {
+    let world = World::new().await;
+    let alice = person("alice").id();
+    let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+    let _ = world.issue(parent, &alice).await.unwrap();
+    let child = child_of(&world, parent).await;
+    let _ = world.issue(child, &person("dave").id()).await.unwrap();
+    world.broker.terminate(&key("e"), parent, alice, None).await.unwrap();
+
+    let parent_end = world.broker.case(parent).await.unwrap().grant().unwrap().end.clone().unwrap().leaf;
+    let records = world.broker.log().stream(&StreamId::Case(child)).await.unwrap();
+    let end = records.iter().find(|r| r.record().header().kind == Kind::GrantRevoked).unwrap();
+    assert_eq!(end.record().header().refs.cause, Some(parent_end));
+    world.clock.advance(HOUR);
+    world.broker.sweep().await.unwrap();
+    world.assert_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_ends_on_one_entitlement_exactly_one_counts_on_the_other() {
+    for round in 0..8 {
+        let world = World::new().await;
+        let alice = person("alice").id();
+        let a = world.approved("a", request("alice", "database:prod/orders", "read")).await;
+        let b = world.approved("b", request("alice", "database:prod/orders", "read")).await;
+        for case in [a, b] {
+            let _ = world.issue(case, &alice).await.unwrap();
+        }
+        let barrier = Arc::new(Barrier::new(2));
+        let end = |case| {
+            let (broker, barrier, alice) = (world.broker.clone(), barrier.clone(), alice.clone());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                broker.terminate(&key("e"), case, alice, None).await.unwrap();
+            })
+        };
+        let (one, other) = (end(a), end(b));
+        one.await.unwrap();
+        other.await.unwrap();
+        let mut counted = Vec::new();
+        for case in [a, b] {
+            let case = world.broker.case(case).await.unwrap();
+            let grant = case.grant().unwrap();
+            counted.push(grant.end.clone().unwrap().ending.still_justified_by);
+        }
+        counted.sort();
+        assert_eq!((counted[0].len(), counted[1].len()), (0, 1), "round {round}: {counted:?}");
+        world.assert_invariants().await;
+    }
+}
