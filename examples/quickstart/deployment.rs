@@ -40,14 +40,14 @@ impl Deployment {
             Arc::new(Ed25519Signer::new(signer)),
             Arc::new(FileAnchor::new(anchor)),
             retention()?,
-            index_key.clone(),
+            index_key,
             WriterId::v7(clock.now().at, random_bytes(&OsEntropy)?),
             clock,
         );
         let log = Log::create(Arc::new(MemoryBackend::new()), config).await?;
         let issuer_name = IssuerName::new("access-tokens")?;
         let issuer = Arc::new(token_issuer(issuer_name.clone())?);
-        let broker = Broker::builder(log.clone(), index_key, Arc::clone(&directory) as _)
+        let broker = Broker::builder(log.clone(), Arc::clone(&directory) as _)
             .facts(directory)
             .issuer(Arc::clone(&issuer) as _)
             .build();

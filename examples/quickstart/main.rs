@@ -30,8 +30,7 @@ use auditor::Auditor;
 use clock::DrivenClock;
 use deployment::{Deployment, load_policy};
 use evidence::Folder;
-use jit_core::{Clock as _, PrincipalId, RetentionClass};
-use jit_store::GOVERNANCE_CLASS;
+use jit_core::{Clock as _, PrincipalId};
 use requests::Scenario;
 use run::Run;
 
@@ -63,7 +62,7 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     let manifest = policy.document().manifest();
     println!("Policy      {} rules in {} files, {}", manifest.rules().len(), manifest.files().len(), manifest.digest());
     let owner = PrincipalId::Identity(scenario.policy_owner.clone());
-    place.broker.publish(Arc::clone(&policy), owner, RetentionClass::new(GOVERNANCE_CLASS)?).await?;
+    place.broker.publish(Arc::clone(&policy), owner).await?;
     println!("Log         {}, anchored in {}", place.log.origin(), shown(workspace, &anchor));
     println!("Requests    {}, each run to its end with a clock that is moved by hand\n", scenario.requests.len());
 

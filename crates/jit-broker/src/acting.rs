@@ -20,7 +20,7 @@ pub struct ApprovalAct {
     pub approver: Principal,
     /// For which group of the quorum.
     pub group: GroupName,
-    /// What the approver was shown: [`Case::approval_content`].
+    /// What the approver was shown: [`Broker::approval_content`].
     pub content: ApprovalContent,
     /// What the approver said.
     pub comment: Option<Prose>,

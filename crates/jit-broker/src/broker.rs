@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use jit_core::{Case, CaseId, Clock, IndexKey, IssuerName, Lookup, Recorder};
+use jit_core::{ApprovalContent, Case, CaseId, Clock, IndexKey, IssuerName, Lookup, Principal, Recorder};
 use jit_issuer::CredentialIssuer;
 use jit_policy::{Eligibility, Evaluator, FactSource};
 use jit_store::Log;
@@ -32,7 +32,6 @@ pub struct Broker {
 #[must_use = "a broker is made by build()"]
 pub struct BrokerBuilder {
     log: Log,
-    index_key: IndexKey,
     eligibility: Arc<dyn Eligibility>,
     settings: Settings,
     sources: Vec<Arc<dyn FactSource>>,
@@ -65,8 +64,8 @@ impl BrokerBuilder {
         Broker {
             clock: Arc::clone(recorder.clock()),
             recorder,
+            index_key: self.log.index_key().clone(),
             log: self.log,
-            index_key: self.index_key,
             refusals: Arc::new(Refusals::new(self.settings.refusal_interval)),
             settings: self.settings,
             eligibility: self.eligibility,
@@ -78,16 +77,9 @@ impl BrokerBuilder {
 }
 
 impl Broker {
-    /// Begins a broker on a log. `index_key` is the log's own; `eligibility` says who belongs to which group of approvers.
-    pub fn builder(log: Log, index_key: IndexKey, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
-        BrokerBuilder {
-            log,
-            index_key,
-            eligibility,
-            settings: Settings::default(),
-            sources: Vec::new(),
-            issuers: BTreeMap::new(),
-        }
+    /// Begins a broker on a log. `eligibility` says who belongs to which group of approvers.
+    pub fn builder(log: Log, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
+        BrokerBuilder { log, eligibility, settings: Settings::default(), sources: Vec::new(), issuers: BTreeMap::new() }
     }
 
     /// The log it records in.
@@ -102,6 +94,18 @@ impl Broker {
     /// [`BrokerError::NoSuchCase`], or whatever kept it from being read.
     pub async fn case(&self, id: CaseId) -> Result<Case, BrokerError> {
         self.load_existing(id).await
+    }
+
+    /// What an approver must be shown, and hands back with the approval. `None` unless approvals are awaited.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoSuchCase`], or whatever kept the case from being read.
+    pub async fn approval_content(
+        &self,
+        case: CaseId,
+        approver: &Principal,
+    ) -> Result<Option<ApprovalContent>, BrokerError> {
+        Ok(self.load_existing(case).await?.approval_content(approver))
     }
 
     /// The cases with a record found under a name: an id, a resource, a subject, an external reference. In the order in

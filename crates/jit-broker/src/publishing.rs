@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use jit_core::{PolicyDigest, PolicyPublished, PrincipalId, Refs, RetentionClass, StreamId};
+use jit_core::{PolicyDigest, PolicyPublished, PrincipalId, Refs, StreamId};
 use jit_policy::{Evaluator, PolicySnapshot};
 use jit_store::AppendRequest;
 
@@ -21,14 +21,19 @@ impl Broker {
         &self,
         snapshot: Arc<dyn PolicySnapshot>,
         by: PrincipalId,
-        retain: RetentionClass,
     ) -> Result<PolicyDigest, BrokerError> {
         let document = snapshot.document();
         let digest = document.digest();
         let bytes = document.to_bytes().map_err(|error| BrokerError::Policy(error.to_string()))?;
         let event = PolicyPublished { snapshot: digest, by }.into();
         let refs = Refs { policy: Some(digest), ..Refs::default() };
-        let draft = self.recorder.draft(StreamId::Policy, event, refs, retain, self.clock.now())?;
+        let draft = self.recorder.draft(
+            StreamId::Policy,
+            event,
+            refs,
+            self.log.governance_class().clone(),
+            self.clock.now(),
+        )?;
         let request = AppendRequest::new().draft(draft).blob(digest.into(), bytes);
         self.log.append(request).await?.receipt().await?;
         self.put_in_force(snapshot);

@@ -218,7 +218,7 @@ async fn a_policy_that_no_longer_permits_ends_the_grant_at_issuance() {
     let world = World::new().await;
     let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
     let stricter = RULES.replace("@jit_approvals(\"sre:1\")", "@jit_approvals(\"sre:2\")");
-    world.broker.publish(snapshot_of(&stricter), person("policy-owner").id(), class("governance")).await.unwrap();
+    world.broker.publish(snapshot_of(&stricter), person("policy-owner").id()).await.unwrap();
     let refused = world.issue(case, &person("alice").id()).await;
     assert!(matches!(refused, Err(BrokerError::Refused { refusal: Refusal::NoLongerPermitted, .. })), "{refused:?}");
     let kinds = world.kinds(case).await;

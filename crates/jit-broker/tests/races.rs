@@ -45,7 +45,7 @@ fn gated(world: &World) -> (Broker, Arc<Gate>) {
     let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
     let directory = Arc::new(directory);
     let eligibility: Arc<dyn Eligibility> = directory.clone();
-    let broker = Broker::builder(world.broker.log().clone(), index_key(), eligibility)
+    let broker = Broker::builder(world.broker.log().clone(), eligibility)
         .facts(directory)
         .facts(gate.clone())
         .issuer(world.effects.clone())

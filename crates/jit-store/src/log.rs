@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jit_core::{Event, Kind, LogHeartbeat, LogOrigin, PolicyDigest, Recorded, Recorder, StreamId};
+use jit_core::{
+    Event, IndexKey, Kind, LogHeartbeat, LogOrigin, PolicyDigest, Recorded, Recorder, RetentionClass, StreamId,
+};
 use jit_log::{TrustPolicy, VerifiedCheckpoint};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -205,6 +207,18 @@ impl Log {
     #[must_use]
     pub fn recorder(&self) -> Recorder {
         self.context().recorder()
+    }
+
+    /// The key that this log derives ids and look-up digests with.
+    #[must_use]
+    pub fn index_key(&self) -> &IndexKey {
+        &self.context().config.index_key
+    }
+
+    /// The retention class of the log's own records and of policies.
+    #[must_use]
+    pub fn governance_class(&self) -> &RetentionClass {
+        self.context().config.retention.governance()
     }
 
     /// A policy snapshot that some append brought along, as its bytes.

@@ -197,7 +197,7 @@ impl World {
         let log = Log::create(backend.clone(), config).await.unwrap();
         let effects = Arc::new(EffectCounter::new(issuer.clone()));
         let broker = broker(log, effects.clone());
-        broker.publish(snapshot(), person("policy-owner").id(), class("governance")).await.unwrap();
+        broker.publish(snapshot(), person("policy-owner").id()).await.unwrap();
         Self { clock, backend, effects, broker, anchor, entropy, issuer }
     }
 
@@ -277,7 +277,7 @@ fn config(clock: &Arc<ManualClock>, entropy: &Arc<SeededEntropy>, anchor: &std::
 fn broker(log: Log, issuer: Arc<EffectCounter>) -> Broker {
     let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
     let directory = Arc::new(directory);
-    Broker::builder(log, index_key(), directory.clone())
+    Broker::builder(log, directory.clone())
         .facts(directory)
         .issuer(issuer)
         .settings(Settings::default().mint_timeout(Duration::from_secs(5)))
