@@ -1,5 +1,7 @@
 //! What a decision demands besides its outcome, and how several demands merge: the strictest wins.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{canonical::Value, quorum::Quorum, source::Seconds, text::Code};
@@ -49,7 +51,7 @@ pub enum Obligation {
 /// ```
 /// use std::num::NonZeroU32;
 /// use jit_core::{Obligation, Obligations, Seconds};
-/// let hours = |h| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(h * 3600).unwrap()));
+/// let hours = |h: u32| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(h * 3600).unwrap()));
 /// let merged = Obligations::merge([hours(4), hours(2)])?;
 /// assert_eq!(merged.max_duration().unwrap().get(), 7200);
 /// # Ok::<(), jit_core::ObligationConflict>(())
@@ -75,6 +77,7 @@ impl Obligations {
     /// [`ObligationConflict`] if one condition is demanded with two values.
     pub fn merge(all: impl IntoIterator<Item = Obligation>) -> Result<Self, ObligationConflict> {
         let mut merged = Self::default();
+        let mut conditions: BTreeMap<Code, Condition> = BTreeMap::new();
         for obligation in all {
             match obligation {
                 Obligation::Approvals(quorum) => {
@@ -86,23 +89,18 @@ impl Obligations {
                 Obligation::MaxDuration(limit) => {
                     merged.max_duration = Some(merged.max_duration.map_or(limit, |m| m.min(limit)));
                 }
-                Obligation::Condition(condition) => merged.require(condition)?,
+                Obligation::Condition(condition) => {
+                    let same = conditions.entry(condition.id.clone()).or_insert_with(|| condition.clone());
+                    if same.value != condition.value {
+                        return Err(ObligationConflict(condition.id));
+                    }
+                    // The earlier enforcement point is the stricter one; `Advisory` is last.
+                    same.enforcement = same.enforcement.min(condition.enforcement);
+                }
             }
         }
-        merged.conditions.sort_by(|a, b| a.id.cmp(&b.id));
+        merged.conditions = conditions.into_values().collect();
         Ok(merged)
-    }
-
-    fn require(&mut self, condition: Condition) -> Result<(), ObligationConflict> {
-        match self.conditions.iter_mut().find(|c| c.id == condition.id) {
-            None => self.conditions.push(condition),
-            Some(same) if same.value == condition.value => {
-                // The earlier enforcement point is the stricter one; `Advisory` is last.
-                same.enforcement = same.enforcement.min(condition.enforcement);
-            }
-            Some(_) => return Err(ObligationConflict(condition.id)),
-        }
-        Ok(())
     }
 
     /// The approvals demanded, if any.
@@ -136,7 +134,9 @@ impl Obligations {
             (Some(_), None) => false,
             (Some(mine), Some(theirs)) => mine >= theirs,
         };
-        approvals && duration && self.conditions.iter().all(|c| other.conditions.contains(c))
+        let theirs = |mine: &Condition| other.conditions.binary_search_by(|c| c.id.cmp(&mine.id)).ok();
+        let known = |mine: &Condition| theirs(mine).and_then(|at| other.conditions.get(at)) == Some(mine);
+        approvals && duration && self.conditions.iter().all(known)
     }
 }
 
