@@ -23,6 +23,8 @@ use crate::{
 pub const MAX_EXTERNAL: usize = 32;
 /// The most grants above a delegated request.
 pub const MAX_DEPTH: usize = 8;
+/// The most holders of grants above a delegated request.
+pub const MAX_HOLDERS: usize = 256;
 
 /// A request does not construct, or may not be submitted now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,9 @@ pub enum RequestError {
     /// The grants above form a cycle or are too deep (INV-15).
     #[error("grants above the request form a cycle or are more than {MAX_DEPTH}")]
     Ancestry,
+    /// Too many people hold grants above (INV-07 must name them all).
+    #[error("more than {MAX_HOLDERS} holders of grants above")]
+    TooManyHolders,
     /// Copied attributes use a reserved key or nest too deeply.
     #[error("attributes are not acceptable: {0}")]
     Attributes(CanonicalError),
@@ -92,6 +97,7 @@ impl RequestError {
             Self::TooManyReferences { .. } => code!("too_many_references"),
             Self::BeyondParent { .. } => code!("beyond_parent"),
             Self::Ancestry => code!("ancestry"),
+            Self::TooManyHolders => code!("too_many_holders"),
             Self::Attributes(_) => code!("attributes"),
         }
     }
@@ -153,6 +159,9 @@ impl ParentGrant {
         seen.dedup();
         if seen.len() != self.depth() || self.depth() > MAX_DEPTH {
             return Err(RequestError::Ancestry);
+        }
+        if self.holders.len() > MAX_HOLDERS {
+            return Err(RequestError::TooManyHolders);
         }
         if !scope.is_within(&self.scope) || !window.is_within(&self.window) {
             return Err(RequestError::BeyondParent { parent: self.grant });

@@ -45,7 +45,7 @@ pub(super) fn payloads(view: &View<'_>, report: &mut Report) {
         }
     }
     for entry in absent {
-        erased(view, &retention, entry, orders.get(&entry.leaf()).map_or(&[], Vec::as_slice), report);
+        erased(view, &retention, entry, &orders.remove(&entry.leaf()).unwrap_or_default(), report);
     }
 }
 
@@ -120,10 +120,13 @@ fn purged(view: &View<'_>, retention: &Retention, gone: &[&Entry<'_>], report: &
     for purge in view.entries {
         let Ok(Event::PurgeExecuted(e)) = &purge.event else { continue };
         let mut went = Vec::new();
-        for range in e.ranges.iter().filter(|range| range.start < range.end) {
+        for range in &e.ranges {
+            let end = range.end.min(purge.index);
+            if end <= range.start {
+                continue;
+            }
             // Each payload goes once, so what one purge covers is taken out.
-            let covered: Vec<u64> =
-                left.range(range.start..range.end.min(purge.index)).map(|(index, _)| *index).collect();
+            let covered: Vec<u64> = left.range(range.start..end).map(|(index, _)| *index).collect();
             went.extend(covered.iter().filter_map(|index| left.remove(index)));
         }
         for entry in &went {

@@ -1,6 +1,9 @@
 //! INV-07, INV-08 and INV-09: who approved, what exactly, and whether it was enough.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    num::NonZeroU16,
+};
 
 use super::{
     finding::Report,
@@ -13,6 +16,7 @@ use crate::{
     digest::LeafHash,
     event::{ApprovalRecorded, Event, Kind, PolicyEvaluated, RequestSubmitted},
     principal::PrincipalId,
+    request::MAX_HOLDERS,
     scope::Scope,
     text::GroupName,
     window::Window,
@@ -34,7 +38,7 @@ pub(super) fn needs(kind: &Kind) -> bool {
 
 /// Everyone with an interest in a request, by its own record.
 pub(super) fn interested(request: &RequestSubmitted) -> BTreeSet<PrincipalId> {
-    let above = request.parent.iter().flat_map(|parent| parent.holders.iter().cloned());
+    let above = request.parent.iter().flat_map(|parent| parent.holders.iter().take(MAX_HOLDERS).cloned());
     request.requester.interested().into_iter().chain([request.recipient.clone()]).chain(above).collect()
 }
 
@@ -169,14 +173,18 @@ pub(super) fn quorums(case: &CaseStream<'_>, report: &mut Report) {
         };
         let Some(quorum) = e.decision.obligations.approvals() else { continue };
         let approvals = &entry.refs().approvals;
-        let given: Vec<GroupName> = approvals
-            .iter()
-            .filter_map(|leaf| match &case.earlier(Some(*leaf), entry)?.event {
-                Ok(Event::ApprovalRecorded(e)) => e.group.clone(),
-                _ => None,
-            })
-            .collect();
-        if !approvals.is_empty() && !quorum.is_met(&given) {
+        let mut given: HashMap<&GroupName, usize> = HashMap::new();
+        for leaf in approvals {
+            if let Some(Ok(Event::ApprovalRecorded(ApprovalRecorded { group: Some(group), .. }))) =
+                case.earlier(Some(*leaf), entry).map(|approval| &approval.event)
+            {
+                *given.entry(group).or_default() += 1;
+            }
+        }
+        let met = |(group, count): (&GroupName, NonZeroU16)| {
+            given.get(group).is_some_and(|given| usize::from(count.get()) <= *given)
+        };
+        if !approvals.is_empty() && !quorum.groups().all(met) {
             report.violated(Inv09, &[entry], "the quorum is not met");
         }
     }

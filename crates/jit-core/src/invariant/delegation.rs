@@ -1,44 +1,90 @@
 //! INV-15: what is derived from a grant stays within it and ends with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     ending::{ending, needs_ends},
     finding::{Reason, Report},
     id::InvariantId::Inv15,
-    view::{CaseStream, Entry, pick},
+    view::{CaseStream, Entry, View, pick},
 };
 use crate::{
-    event::{Event, Kind, RequestSubmitted},
-    ids::GrantId,
-    request::{MAX_DEPTH, ParentGrant},
+    event::{Event, GrantApproved, Kind, RequestSubmitted},
+    ids::{CaseId, GrantId},
+    project::is_end,
+    request::{MAX_DEPTH, MAX_HOLDERS, ParentGrant},
+    window::Window,
 };
 
-pub(super) fn needs(kind: &Kind) -> bool {
+fn needs(kind: &Kind) -> bool {
     needs_ends(kind) || matches!(kind, Kind::RequestSubmitted | Kind::GrantActivated | Kind::CredentialIntended)
 }
 
 /// INV-15. The child's request against the copy it carries of its parent; that copy, `path` included, against the parent's
 /// own records; then, by log index, the child's intents and its end against the end of its parent.
-pub(super) fn children(case: &CaseStream<'_>, report: &mut Report) {
-    let Some((entry, request)) = case.request() else { return };
-    let Some(parent) = &request.parent else { return };
-    if let Err(detail) = within(case, entry, request, parent) {
-        return report.violated(Inv15, &[entry], detail);
-    }
-    let Some(above) = case.view.case(parent.case) else {
-        if case.view.is_whole() {
-            return report.violated(Inv15, &[entry], "there is no parent case");
+pub(super) fn children(view: &View<'_>, report: &mut Report) {
+    // A parent may have many children: it is read once.
+    let mut parents: HashMap<CaseId, Option<Above<'_>>> = HashMap::new();
+    for case in view.cases() {
+        if let Some((reason, at)) = case.obstacle(needs) {
+            report.not_provable(Inv15, reason, at, "the case is not here in full");
+            continue;
         }
-        return report.not_provable(Inv15, Reason::OtherStream, Some(entry), "the parent case is not here");
-    };
-    if let Some((reason, at)) = above.obstacle(needs) {
-        return report.not_provable(Inv15, reason, at, "the parent case is not here in full");
+        let Some((entry, request)) = case.request() else { continue };
+        let Some(parent) = &request.parent else { continue };
+        if let Err(detail) = within(&case, entry, request, parent) {
+            report.violated(Inv15, &[entry], detail);
+            continue;
+        }
+        match parents.entry(parent.case).or_insert_with(|| view.case(parent.case).map(|above| Above::read(&above))) {
+            None if view.is_whole() => report.violated(Inv15, &[entry], "there is no parent case"),
+            None => report.not_provable(Inv15, Reason::OtherStream, Some(entry), "the parent case is not here"),
+            Some(Above { obstacle: Some((reason, at)), .. }) => {
+                report.not_provable(Inv15, *reason, *at, "the parent case is not here in full");
+            }
+            Some(above) => match above.grant_of(entry, parent) {
+                Ok(grant) => alongside(&case, above, grant, report),
+                Err(detail) if view.overdue(entry.header().at) => report.violated(Inv15, &[entry], detail),
+                Err(_) => {}
+            },
+        }
     }
-    match parent_grant(&above, entry, parent) {
-        Err(detail) if case.view.overdue(entry.header().at) => report.violated(Inv15, &[entry], detail),
-        Err(_) => {}
-        Ok(grant) => alongside(case, &above, grant, report),
+}
+
+/// What decides about the children of a case.
+struct Above<'v> {
+    obstacle: Option<(Reason, Option<&'v Entry<'v>>)>,
+    grant: Option<(&'v Entry<'v>, &'v GrantApproved)>,
+    extended: Vec<(u64, Window)>,
+    active: Option<&'v Entry<'v>>,
+    end: Option<&'v Entry<'v>>,
+    path: Vec<GrantId>,
+}
+
+impl<'v> Above<'v> {
+    fn read(case: &CaseStream<'v>) -> Self {
+        let parent = case.request().and_then(|(_, request)| request.parent.as_ref());
+        let path = parent.map(|next| next.path.iter().copied().chain([next.grant]).collect());
+        Self {
+            obstacle: case.obstacle(needs),
+            grant: case.events(pick!(Event::GrantApproved)).next(),
+            extended: case.events(pick!(Event::GrantExtended)).map(|(entry, e)| (entry.index, e.approved)).collect(),
+            active: case.entries().find(|e| *e.kind() == Kind::GrantActivated),
+            end: end(case),
+            path: path.unwrap_or_default(),
+        }
+    }
+
+    /// The grant, if it is what the child says it is.
+    fn grant_of(&self, child: &Entry<'_>, parent: &ParentGrant) -> Result<&'v Entry<'v>, &'static str> {
+        let named = |grant: &Entry<'_>| grant.refs().grant == Some(parent.grant) && grant.index < child.index;
+        let (grant, approved) = self.grant.filter(|(grant, _)| named(grant)).ok_or("there was no such parent grant")?;
+        let extended = self.extended.partition_point(|(index, _)| *index < child.index).checked_sub(1);
+        let window = extended.and_then(|last| self.extended.get(last)).map_or(approved.approved, |(_, window)| *window);
+        if !parent.scope.is_within(&approved.scope) || !parent.window.is_within(&window) {
+            return Err("the parent grant allows less than the child says");
+        }
+        if self.path == parent.path { Ok(grant) } else { Err("the path is not that of the parent") }
     }
 }
 
@@ -53,8 +99,8 @@ fn within(
     if line.iter().collect::<BTreeSet<_>>().len() != line.len() {
         return Err("the grants above form a cycle");
     }
-    if parent.depth() > MAX_DEPTH {
-        return Err("too many grants above");
+    if parent.depth() > MAX_DEPTH || parent.holders.len() > MAX_HOLDERS {
+        return Err("too many grants above, or holders of them");
     }
     if entry.refs().parent != Some(parent.grant) {
         return Err("the record names another parent than the request");
@@ -65,31 +111,8 @@ fn within(
     Ok(())
 }
 
-/// The parent's grant, if it is what the child says it is.
-fn parent_grant<'v>(
-    above: &CaseStream<'v>,
-    child: &Entry<'_>,
-    parent: &ParentGrant,
-) -> Result<&'v Entry<'v>, &'static str> {
-    let mut grants = above.events(pick!(Event::GrantApproved));
-    let (grant, approved) = grants
-        .find(|(grant, _)| grant.refs().grant == Some(parent.grant) && grant.index < child.index)
-        .ok_or("there was no such parent grant")?;
-    let extended = above.events(pick!(Event::GrantExtended)).filter(|(e, _)| e.index < child.index);
-    let window = extended.last().map_or(approved.approved, |(_, e)| e.approved);
-    if !parent.scope.is_within(&approved.scope) || !parent.window.is_within(&window) {
-        return Err("the parent grant allows less than the child says");
-    }
-    let path: Vec<GrantId> = match above.request().and_then(|(_, request)| request.parent.as_ref()) {
-        Some(next) => next.path.iter().copied().chain([next.grant]).collect(),
-        None => Vec::new(),
-    };
-    if path == parent.path { Ok(grant) } else { Err("the path is not that of the parent") }
-}
-
-fn alongside(case: &CaseStream<'_>, above: &CaseStream<'_>, parent: &Entry<'_>, report: &mut Report) {
-    let active = above.entries().find(|e| *e.kind() == Kind::GrantActivated);
-    let parent_end = end(above);
+fn alongside(case: &CaseStream<'_>, above: &Above<'_>, parent: &Entry<'_>, report: &mut Report) {
+    let (active, parent_end) = (above.active, above.end);
     for (intent, _) in case.events(pick!(Event::CredentialIntended)) {
         let since = active.is_some_and(|active| active.index < intent.index);
         if !since && case.view.overdue(intent.header().at) || parent_end.is_some_and(|end| end.index < intent.index) {
@@ -120,5 +143,5 @@ fn alongside(case: &CaseStream<'_>, above: &CaseStream<'_>, parent: &Entry<'_>, 
 }
 
 fn end<'v>(case: &CaseStream<'v>) -> Option<&'v Entry<'v>> {
-    case.entries().find(|entry| crate::project::is_end(entry.kind()))
+    case.entries().find(|entry| is_end(entry.kind()))
 }

@@ -37,14 +37,15 @@ pub(super) fn ends(case: &CaseStream<'_>, report: &mut Report) {
     }
     let Some((grant, approved)) = case.events(pick!(Event::GrantApproved)).next() else { return };
     let Some(active) = case.entries().find(|e| *e.kind() == Kind::GrantActivated) else { return };
-    let ledger = case.view.stream(StreamId::Entitlement(approved.entitlement));
-    let Some(ledger) = ledger.filter(|ledger| ledger.dense && ledger.entries.iter().all(|e| e.event.is_ok())) else {
+    let id = StreamId::Entitlement(approved.entitlement);
+    let ledger = case.view.stream(id);
+    if !ledger.is_some_and(|ledger| ledger.dense && ledger.readable) {
         if case.view.is_whole() && ledger.is_none() && case.view.overdue(active.header().at) {
             return report.violated(Inv21, &[active], "the grant is in no ledger");
         }
         return report.not_provable(Inv21, Reason::OtherStream, Some(active), "the ledger is not here in full");
-    };
-    let entry_of = |held: bool| changes(ledger).find(|(e, c)| c.held == held && e.refs().grant == grant.refs().grant);
+    }
+    let entry_of = |held: bool| case.view.change(id, grant.refs().grant?, held);
     if entry_of(true).is_none() && case.view.overdue(active.header().at) {
         report.violated(Inv21, &[active], "the activation is not in the ledger");
     }

@@ -48,7 +48,6 @@ const RULES: &[Rule] = &[
     Rule { id: InvariantId::Inv10, needs: asking::needs, check: asking::justification },
     Rule { id: InvariantId::Inv11, needs: deciding::needs, check: deciding::snapshots },
     Rule { id: InvariantId::Inv12, needs: deciding::needs, check: deciding::failing_closed },
-    Rule { id: InvariantId::Inv15, needs: delegation::needs, check: delegation::children },
     Rule { id: InvariantId::Inv16, needs: asking::needs_request, check: asking::agents },
     Rule { id: InvariantId::Inv19, needs: asking::needs, check: asking::reviews },
     Rule { id: InvariantId::Inv21, needs: ledger::needs, check: ledger::ends },
@@ -73,6 +72,7 @@ pub fn check(history: &History<'_>, as_of: Timestamp) -> Vec<Finding> {
         }
         asking::unreadable_agents(&case, &mut report);
     }
+    delegation::children(&view, &mut report);
     chain::numbers_and_links(&view, &mut report);
     chain::roots(&view, &mut report);
     chain::time(&view, &mut report);

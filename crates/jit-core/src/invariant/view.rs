@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::{finding::Reason, history::History};
 use crate::{
     digest::{LeafHash, PolicyDigest},
-    event::{Event, EventError, Kind, RequestSubmitted},
-    ids::CaseId,
+    event::{EntitlementChanged, Event, EventError, Kind, RequestSubmitted},
+    ids::{CaseId, GrantId},
     record::{Header, Record, Refs, StreamId},
     time::Timestamp,
 };
@@ -56,6 +56,28 @@ pub(super) struct Stream<'v> {
     pub(super) entries: Vec<&'v Entry<'v>>,
     /// Whether they begin at number 0 and leave none out.
     pub(super) dense: bool,
+    /// Whether what happened can be read in all of them.
+    pub(super) readable: bool,
+    request: Option<(&'v Entry<'v>, &'v RequestSubmitted)>,
+    closed: Option<&'v Entry<'v>>,
+}
+
+impl<'v> Stream<'v> {
+    fn new(id: StreamId, mut entries: Vec<&'v Entry<'v>>) -> Self {
+        entries.sort_by_key(|entry| (entry.n(), entry.index));
+        let request = entries.iter().find_map(|entry| match &entry.event {
+            Ok(Event::RequestSubmitted(request)) => Some((*entry, request)),
+            _ => None,
+        });
+        Self {
+            id,
+            dense: entries.iter().zip(0u64..).all(|(entry, n)| entry.n() == n),
+            readable: entries.iter().all(|entry| entry.event.is_ok()),
+            request,
+            closed: entries.iter().copied().find(|entry| *entry.kind() == Kind::CaseClosed),
+            entries,
+        }
+    }
 }
 
 /// All records of a history.
@@ -66,6 +88,7 @@ pub(super) struct View<'v> {
     streams: BTreeMap<StreamId, Stream<'v>>,
     by_leaf: HashMap<LeafHash, &'v Entry<'v>>,
     published: HashMap<PolicyDigest, u64>,
+    changes: HashMap<(StreamId, GrantId, bool), (&'v Entry<'v>, &'v EntitlementChanged)>,
 }
 
 impl<'v> View<'v> {
@@ -74,19 +97,27 @@ impl<'v> View<'v> {
         for entry in entries {
             by_stream.entry(entry.header().stream).or_default().push(entry);
         }
-        let streams = by_stream.into_iter().map(|(id, mut entries)| {
-            entries.sort_by_key(|entry| (entry.n(), entry.index));
-            let dense = entries.iter().zip(0u64..).all(|(entry, n)| entry.n() == n);
-            (id, Stream { id, entries, dense })
-        });
-        let by_leaf = entries.iter().map(|entry| (entry.leaf(), entry)).collect();
-        let mut published = HashMap::new();
+        let mut view = Self {
+            history,
+            entries,
+            as_of,
+            streams: by_stream.into_iter().map(|(id, entries)| (id, Stream::new(id, entries))).collect(),
+            by_leaf: entries.iter().map(|entry| (entry.leaf(), entry)).collect(),
+            published: HashMap::new(),
+            changes: HashMap::new(),
+        };
         for entry in entries {
-            if let Ok(Event::PolicyPublished(e)) = &entry.event {
-                published.entry(e.snapshot).or_insert(entry.index);
+            match (&entry.event, entry.refs().grant) {
+                (Ok(Event::PolicyPublished(e)), _) => {
+                    view.published.entry(e.snapshot).or_insert(entry.index);
+                }
+                (Ok(Event::EntitlementChanged(e)), Some(grant)) => {
+                    view.changes.entry((entry.header().stream, grant, e.held)).or_insert((entry, e));
+                }
+                _ => {}
             }
         }
-        Self { history, entries, as_of, streams: streams.collect(), by_leaf, published }
+        view
     }
 
     pub(super) fn streams(&self) -> impl Iterator<Item = &Stream<'v>> {
@@ -115,6 +146,16 @@ impl<'v> View<'v> {
     /// Where a policy snapshot was first published.
     pub(super) fn published(&self, policy: PolicyDigest) -> Option<u64> {
         self.published.get(&policy).copied()
+    }
+
+    /// Where a ledger was first told that a grant is held, or no longer is.
+    pub(super) fn change(
+        &self,
+        ledger: StreamId,
+        grant: GrantId,
+        held: bool,
+    ) -> Option<(&'v Entry<'v>, &'v EntitlementChanged)> {
+        self.changes.get(&(ledger, grant, held)).copied()
     }
 
     /// Whether what was due at `deadline` is missing: the declared allowance for a sweep has passed too.
@@ -151,7 +192,7 @@ impl<'v> CaseStream<'v> {
 
     /// The request, which is the first one if there are several.
     pub(super) fn request(&self) -> Option<(&'v Entry<'v>, &'v RequestSubmitted)> {
-        self.events(pick!(Event::RequestSubmitted)).next()
+        self.stream.request
     }
 
     /// The record with this leaf, if it stands in this case before `than`.
@@ -162,7 +203,7 @@ impl<'v> CaseStream<'v> {
 
     /// The end of the case, if it is recorded.
     pub(super) fn closed(&self) -> Option<&'v Entry<'v>> {
-        self.entries().find(|entry| *entry.kind() == Kind::CaseClosed)
+        self.stream.closed
     }
 
     /// Whether what should stand in this case right beside a record is missing for good.
