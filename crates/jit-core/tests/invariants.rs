@@ -483,6 +483,9 @@ fn inv_18_a_purge_in_time_is_covered_and_an_early_or_partial_one_is_not() {
     assert!(judged(vec![purge(STORY.now(), "other").into()]));
     assert!(judged(vec![PurgeExecuted { root: LeafHash::from_bytes([0; 32]), ..good.clone() }.into()]));
     assert!(judged(vec![PurgeExecuted { ranges: good.ranges[1..].to_vec(), ..good.clone() }.into()]));
+    let (backwards, beyond) =
+        (IndexRange { start: 9, end: 2 }, IndexRange { start: u64::MAX >> 11, end: u64::MAX >> 11 });
+    assert!(judged(vec![PurgeExecuted { ranges: vec![backwards, beyond], ..good.clone() }.into()]));
     let longer = RetentionTerms {
         class: world::retain(),
         min_s: 10 * 86_400,

@@ -32,7 +32,7 @@ fn credential(n: u8) -> CredentialId {
 pub fn story() -> World {
     let mut world = World::new();
     let (alice, dave) = (person("alice"), person("dave"));
-    (0..6).for_each(|_| drop(world.open_case()));
+    (0..6).for_each(|case| assert_eq!(world.open_case(), case));
     let by_two = [quorum(&[("sre", 1), ("dba", 1)]), at_most(7200)];
 
     world.act(REVOKED, &Command::Submit(request(&alice, 3600).build().unwrap())).unwrap();
