@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jit_core::{
-    CaseId, Code, Event, EvidenceExported, Expected, FieldName, Kind, LeafHash, Line, PolicyDigest, PrincipalId, RecordError, Refs,
-    RetentionClass, StreamId, TextError, Version,
+    CaseId, Code, Event, EvidenceExported, Expected, FieldName, Kind, LeafHash, Line, PolicyDigest, PrincipalId,
+    RecordError, Refs, RetentionClass, StreamId, TextError, Version,
     canonical::{CanonicalError, Value},
 };
 use jit_log::VerifiedCheckpoint;
@@ -216,11 +216,8 @@ impl<'a> BundleBuilder<'a> {
         Ok(())
     }
 
-    /// The records that say why fields or payloads are gone.
+    /// The records that say that fields or payloads are gone, or should be.
     async fn add_removals(&self, records: &mut Vec<LogRecord>) -> Result<(), BuildError> {
-        if !records.iter().any(|record| has_gone(record)) {
-            return Ok(());
-        }
         let leaves: BTreeMap<LeafHash, u64> = records.iter().map(|r| (r.record().leaf(), r.index())).collect();
         for entry in self.log.stream(&StreamId::Erasure).await? {
             let covers = match entry.record().event() {
@@ -282,11 +279,11 @@ impl<'a> BundleBuilder<'a> {
             purged,
             proof: proof.hashes().iter().map(jit_log::Hash::to_base64).collect(),
         };
-        let exclusion = self
-            .why
-            .as_ref()
-            .filter(|_| !withheld.is_empty())
-            .map(|why| Exclusion { index, fields: withheld, reason: why.clone() });
+        let exclusion = self.why.as_ref().filter(|_| !withheld.is_empty()).map(|why| Exclusion {
+            index,
+            fields: withheld,
+            reason: why.clone(),
+        });
         Ok((entry, exclusion))
     }
 
@@ -303,10 +300,7 @@ impl<'a> BundleBuilder<'a> {
             last: index(records.last()),
             counts,
             exclusions,
-            tool: Tool {
-                name: Code::new(env!("CARGO_PKG_NAME"))?,
-                version: Version::new(env!("CARGO_PKG_VERSION"))?,
-            },
+            tool: Tool { name: Code::new(env!("CARGO_PKG_NAME"))?, version: Version::new(env!("CARGO_PKG_VERSION"))? },
             by: self.by.clone(),
             at: self.log.recorder().clock().now().at,
         })

@@ -4,7 +4,10 @@ use jit_core::{
     Header, LogOrigin, ParseRecordError, Record,
     canonical::{self, CanonicalError, Value},
 };
-use jit_log::{BoxError, DirectoryError, DirectoryReport, DirectoryVerifier, NoteError, TileId, TileSource, TrustError, TrustPolicy};
+use jit_log::{
+    BoxError, DirectoryError, DirectoryReport, DirectoryVerifier, NoteError, TileId, TileSource, TrustError,
+    TrustPolicy,
+};
 use serde::Deserialize;
 
 use crate::verify::{Reason, Streams};
@@ -21,10 +24,8 @@ impl ScanError {
     /// Whether what was exported contradicts what was signed, or itself. Otherwise it is only not provable.
     #[must_use]
     pub fn disproves(&self) -> bool {
-        !matches!(
-            self.0,
-            DirectoryError::Source { .. } | DirectoryError::Missing { .. } | DirectoryError::Empty
-        ) && !matches!(&self.0, DirectoryError::Trust(trust) if !matches!(trust, TrustError::Note(NoteError::BadSignature { .. })))
+        !matches!(self.0, DirectoryError::Source { .. } | DirectoryError::Missing { .. } | DirectoryError::Empty)
+            && !matches!(&self.0, DirectoryError::Trust(trust) if !matches!(trust, TrustError::Note(NoteError::BadSignature { .. })))
     }
 }
 

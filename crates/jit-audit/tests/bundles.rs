@@ -168,7 +168,10 @@ async fn a_record_of_another_case_does_not_fit() {
 
     let mut swapped = world.bundle(case).await;
     let own = position(&swapped, &Kind::GrantDenied);
-    let stolen = BundleRecord { index: swapped.records[own].index, ..foreign.records[position(&foreign, &Kind::GrantDenied)].clone() };
+    let stolen = BundleRecord {
+        index: swapped.records[own].index,
+        ..foreign.records[position(&foreign, &Kind::GrantDenied)].clone()
+    };
     swapped.records[own] = stolen;
     assert!(matches!(disproved(&check(&world, &swapped)).reason, Reason::Record(_)));
 }
@@ -276,7 +279,10 @@ async fn only_the_right_key_and_log_count() {
     let theirs = foreign.run("a", Plan::Denied).await;
     let mut mixed = bundle;
     mixed.logs = foreign.bundle(theirs).await.logs;
-    assert!(matches!(disproved(&verify(&mixed.to_bytes().unwrap(), &foreign.trust, &VerifyOptions::default())).reason, Reason::Record(_)));
+    assert!(matches!(
+        disproved(&verify(&mixed.to_bytes().unwrap(), &foreign.trust, &VerifyOptions::default())).reason,
+        Reason::Record(_)
+    ));
 }
 
 #[tokio::test]
@@ -299,8 +305,14 @@ async fn nothing_and_anything_else_prove_nothing() {
     assert!(matches!(&failure.reason, Reason::NotABundle(BundleError::UnknownKey { key }) if key == "colour"));
 
     let spaced = [b" ".as_slice(), &bytes].concat();
-    assert!(matches!(not_provable(&verify(&spaced, &world.trust, &VerifyOptions::default())).reason, Reason::NotABundle(_)));
-    assert!(matches!(not_provable(&verify(b"", &world.trust, &VerifyOptions::default())).reason, Reason::NotABundle(_)));
+    assert!(matches!(
+        not_provable(&verify(&spaced, &world.trust, &VerifyOptions::default())).reason,
+        Reason::NotABundle(_)
+    ));
+    assert!(matches!(
+        not_provable(&verify(b"", &world.trust, &VerifyOptions::default())).reason,
+        Reason::NotABundle(_)
+    ));
 
     let mut elsewhere = world.bundle(case).await;
     elsewhere.scope = jit_audit::Scope::Case { case: world.run("b", Plan::Denied).await };

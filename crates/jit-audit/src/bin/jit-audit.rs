@@ -75,6 +75,8 @@ enum UsageError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not a trust policy: {reason}", path.display())]
     Trust { path: PathBuf, reason: String },
+    #[error("the policy engine does not start: {0}")]
+    Engine(#[from] jit_core::TextError),
     #[error("the answer could not be written: {0}")]
     Write(#[from] io::Error),
 }
@@ -113,7 +115,12 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
     }
 }
 
-fn verify(out: &mut impl Write, bundle: &[u8], trust: &TrustPolicy, options: &VerifyOptions) -> Result<bool, UsageError> {
+fn verify(
+    out: &mut impl Write,
+    bundle: &[u8],
+    trust: &TrustPolicy,
+    options: &VerifyOptions,
+) -> Result<bool, UsageError> {
     let report = jit_audit::verify(bundle, trust, options);
     print_verdict(out, &report)?;
     let others = report.failures().len().saturating_sub(1);
@@ -134,8 +141,7 @@ fn summarise(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let proven = report.records().iter().filter(|record| record.proven).count();
     writeln!(out, "records     {}, of which {proven} hang under the checkpoint", report.records().len())?;
     for record in report.records().iter().filter(|record| !record.fields.is_empty()) {
-        let fields: Vec<String> =
-            record.fields.iter().map(|(name, standing)| format!("{name} {standing}")).collect();
+        let fields: Vec<String> = record.fields.iter().map(|(name, standing)| format!("{name} {standing}")).collect();
         writeln!(out, "            {}: {}", record.place, fields.join(", "))?;
     }
     for stream in report.streams() {
@@ -150,7 +156,11 @@ fn summarise(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
     if let Some(claims) = report.claims() {
         let manifest = &claims.manifest;
-        writeln!(out, "claimed     exported by {} at {} with {} {}", manifest.by, manifest.at, manifest.tool.name, manifest.tool.version)?;
+        writeln!(
+            out,
+            "claimed     exported by {} at {} with {} {}",
+            manifest.by, manifest.at, manifest.tool.name, manifest.tool.version
+        )?;
         for limit in &claims.limits {
             writeln!(out, "not proven  {limit}")?;
         }
@@ -158,7 +168,12 @@ fn summarise(out: &mut impl Write, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-fn show(out: &mut impl Write, bundle: &[u8], trust: Option<&TrustPolicy>, options: &VerifyOptions) -> Result<bool, UsageError> {
+fn show(
+    out: &mut impl Write,
+    bundle: &[u8],
+    trust: Option<&TrustPolicy>,
+    options: &VerifyOptions,
+) -> Result<bool, UsageError> {
     let examination = Examination::new(bundle, trust, options);
     let report = examination.report();
     let Some(story) = Story::of(&examination) else {
@@ -174,13 +189,18 @@ fn show(out: &mut impl Write, bundle: &[u8], trust: Option<&TrustPolicy>, option
     Ok(trust.is_none() || report.verdict().is_proved())
 }
 
-fn replay_all(out: &mut impl Write, bundle: &[u8], trust: &TrustPolicy, options: &VerifyOptions) -> Result<bool, UsageError> {
+fn replay_all(
+    out: &mut impl Write,
+    bundle: &[u8],
+    trust: &TrustPolicy,
+    options: &VerifyOptions,
+) -> Result<bool, UsageError> {
     let examination = Examination::new(bundle, Some(trust), options);
     if !examination.report().verdict().is_proved() {
         print_verdict(out, examination.report())?;
         return Ok(false);
     }
-    let engines: [Arc<dyn PolicyEngine>; 1] = [Arc::new(CedarEngine::new())];
+    let engines: [Arc<dyn PolicyEngine>; 1] = [Arc::new(CedarEngine::new()?)];
     let replayed = replay(&examination, &engines);
     for decision in &replayed {
         writeln!(out, "{decision}")?;
@@ -211,7 +231,12 @@ fn print_scan(out: &mut impl Write, scan: &Scan) -> io::Result<()> {
     let checkpoint = directory.checkpoint().checkpoint();
     writeln!(out, "Proved\n")?;
     writeln!(out, "checkpoint  {} at size {}, root {}", checkpoint.origin(), checkpoint.size(), checkpoint.root())?;
-    writeln!(out, "records     {} in {} streams, each stream whole, every number once", directory.entries(), scan.streams())?;
+    writeln!(
+        out,
+        "records     {} in {} streams, each stream whole, every number once",
+        directory.entries(),
+        scan.streams()
+    )?;
     writeln!(out, "payloads    {} are here and are what their records commit to", scan.payloads())?;
     writeln!(out, "tiles       {}", directory.tiles())
 }

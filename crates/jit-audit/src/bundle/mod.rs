@@ -22,8 +22,19 @@ pub const MEDIA_TYPE: &str = "application/vnd.jit.bundle+json";
 pub const MAX_BUNDLE: usize = 64 << 20;
 /// The keys that a bundle may have.
 const KEYS: [&str; 13] = [
-    "derived_from", "digest", "envelope", "format", "inputs", "limits", "logs", "manifest", "policies", "records",
-    "renewals", "scope", "stream_proofs",
+    "derived_from",
+    "digest",
+    "envelope",
+    "format",
+    "inputs",
+    "limits",
+    "logs",
+    "manifest",
+    "policies",
+    "records",
+    "renewals",
+    "scope",
+    "stream_proofs",
 ];
 /// As much of an unknown key as an error repeats, in characters.
 const SHOWN_KEY: usize = 64;

@@ -77,7 +77,8 @@ impl Story {
         let standings = examination.report().records().iter().map(|record| record.standing);
         let records = examination.records().iter().zip(standings);
         let lines = records.map(|(examined, standing)| line(examined, standing)).collect();
-        let indexes = examination.records().iter().filter_map(|e| Some((e.record()?.leaf(), e.place().index))).collect();
+        let indexes =
+            examination.records().iter().filter_map(|e| Some((e.record()?.leaf(), e.place().index))).collect();
         let open = examination.cases().values().flat_map(|case| open_matters(case, &indexes)).collect();
         let tool = &manifest.tool;
         Some(Self {

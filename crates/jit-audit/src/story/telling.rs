@@ -1,8 +1,8 @@
 //! Events in words.
 
 use jit_core::{
-    Agent, AgentMode, Decision, Ending, Event, Header, Obligation, Principal, PrincipalId, RequestSubmitted, Scope, Window,
-    canonical,
+    Agent, AgentMode, Decision, Ending, Event, Header, Obligation, Principal, PrincipalId, RequestSubmitted, Scope,
+    Window, canonical,
 };
 use serde::Serialize;
 
@@ -12,8 +12,12 @@ use super::{one_line, who};
 pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
     match event {
         Event::RequestSubmitted(e) => submitted(e),
-        Event::RequestRefused(e) => (format!("request of {} refused: {}", maybe(e.requester.as_ref()), e.code), Vec::new()),
-        Event::RequestWithdrawn(e) => (format!("{} took the request back", who(&e.by)), said("reason", e.reason.as_ref().map(|r| r.as_str()))),
+        Event::RequestRefused(e) => {
+            (format!("request of {} refused: {}", maybe(e.requester.as_ref()), e.code), Vec::new())
+        }
+        Event::RequestWithdrawn(e) => {
+            (format!("{} took the request back", who(&e.by)), said("reason", e.reason.as_ref().map(|r| r.as_str())))
+        }
         Event::RequestLapsed(e) => (format!("nobody decided until {}; the request lapsed", e.deadline), Vec::new()),
         Event::PolicyEvaluated(e) => {
             (format!("policy asked ({}): {}", words(&e.purpose), words(&e.decision.outcome)), decision(&e.decision))
@@ -24,17 +28,21 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
             details.extend(said("comment", e.comment.as_ref().map(|c| c.as_str())));
             (format!("{} approved {group}", who(&e.approver)), details)
         }
-        Event::ApprovalNarrowed(e) => {
-            (format!("{} narrowed the request", who(&e.by)), vec![format!("{}, {}", scope(&e.scope), window(&e.approved))])
-        }
+        Event::ApprovalNarrowed(e) => (
+            format!("{} narrowed the request", who(&e.by)),
+            vec![format!("{}, {}", scope(&e.scope), window(&e.approved))],
+        ),
         Event::ApprovalWithdrawn(e) => {
             (format!("{} took an approval back", who(&e.by)), said("reason", e.reason.as_ref().map(|r| r.as_str())))
         }
         Event::ApprovalVoided(e) => (format!("approvals no longer count: {}", e.cause), Vec::new()),
-        Event::ApprovalEscalated(e) => (format!("group {} did not answer; group {} was asked", e.from, e.to), Vec::new()),
-        Event::GrantApproved(e) => {
-            (format!("access approved for {}", who(&e.recipient)), vec![format!("{}, {}", scope(&e.scope), window(&e.approved))])
+        Event::ApprovalEscalated(e) => {
+            (format!("group {} did not answer; group {} was asked", e.from, e.to), Vec::new())
         }
+        Event::GrantApproved(e) => (
+            format!("access approved for {}", who(&e.recipient)),
+            vec![format!("{}, {}", scope(&e.scope), window(&e.approved))],
+        ),
         Event::GrantDenied(e) => {
             let by = e.by.as_ref().map_or("the policy's default".to_owned(), who);
             (format!("access denied by {by}: {}", e.cause), said("reason", e.reason.as_ref().map(|r| r.as_str())))
@@ -43,7 +51,10 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
         Event::GrantExtended(e) => (format!("access extended, {}", window(&e.approved)), Vec::new()),
         Event::CredentialIntended(e) => {
             let what = format!("{}, {}", scope(&e.scope), window(&e.issued));
-            (format!("credential {} is about to be minted by {} for {}", about(header), e.issuer, who(&e.subject)), vec![what])
+            (
+                format!("credential {} is about to be minted by {} for {}", about(header), e.issuer, who(&e.subject)),
+                vec![what],
+            )
         }
         Event::CredentialIssued(e) => {
             let d = &e.descriptor;
@@ -54,39 +65,65 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
             (format!("credential {} issued by {}", d.id, d.issuer), details)
         }
         Event::CredentialFailed(e) => (format!("credential {} was not minted: {}", about(header), e.cause), Vec::new()),
-        Event::CredentialUnknown(e) => (format!("whether credential {} exists is unknown: {}", about(header), e.cause), Vec::new()),
+        Event::CredentialUnknown(e) => {
+            (format!("whether credential {} exists is unknown: {}", about(header), e.cause), Vec::new())
+        }
         Event::CredentialReconciled(e) => {
             let exists = if e.exists { "exists" } else { "does not exist" };
             (format!("credential {} {exists}: {}", about(header), e.finding), Vec::new())
         }
-        Event::CredentialExpired(e) => (format!("credential {} stopped working by itself at {}", about(header), e.expired_at), Vec::new()),
+        Event::CredentialExpired(e) => {
+            (format!("credential {} stopped working by itself at {}", about(header), e.expired_at), Vec::new())
+        }
         Event::GrantExpired(e) => ("access ended with its window".to_owned(), ending(&e.ending)),
         Event::GrantRevoked(e) => ended("access revoked", &e.ending, e.reason.as_ref().map(|r| r.as_str())),
         Event::GrantTerminated(e) => ended("access given back", &e.ending, e.reason.as_ref().map(|r| r.as_str())),
         Event::GrantSuperseded(e) => (format!("access superseded by grant {}", e.by_grant), ending(&e.ending)),
-        Event::GrantEligibilityWithdrawn(e) => ("access ended: the policy no longer permits it".to_owned(), ending(&e.ending)),
-        Event::GrantExternallyModified(e) => (format!("access changed at its target: {}", e.finding), ending(&e.ending)),
-        Event::RevocationIntended(e) => (format!("credential {} is to be taken back: {}", about(header), e.cause), Vec::new()),
+        Event::GrantEligibilityWithdrawn(e) => {
+            ("access ended: the policy no longer permits it".to_owned(), ending(&e.ending))
+        }
+        Event::GrantExternallyModified(e) => {
+            (format!("access changed at its target: {}", e.finding), ending(&e.ending))
+        }
+        Event::RevocationIntended(e) => {
+            (format!("credential {} is to be taken back: {}", about(header), e.cause), Vec::new())
+        }
         Event::RevocationConfirmed(e) => (format!("credential {} seen dead: {}", about(header), e.finding), Vec::new()),
-        Event::RevocationFailed(e) => (format!("credential {} not taken back: {}; next try at {}", about(header), e.cause, e.retry_at), Vec::new()),
-        Event::RevocationUnknown(e) => (format!("whether credential {} is dead is unknown: {}", about(header), e.cause), Vec::new()),
+        Event::RevocationFailed(e) => (
+            format!("credential {} not taken back: {}; next try at {}", about(header), e.cause, e.retry_at),
+            Vec::new(),
+        ),
+        Event::RevocationUnknown(e) => {
+            (format!("whether credential {} is dead is unknown: {}", about(header), e.cause), Vec::new())
+        }
         Event::RevocationIrrevocable(e) => {
-            let until = e.until.map_or("with no end of its own".to_owned(), |until| format!("dies by itself at {until}"));
+            let until =
+                e.until.map_or("with no end of its own".to_owned(), |until| format!("dies by itself at {until}"));
             (format!("credential {} cannot be taken back: {}; {until}", about(header), e.cause), Vec::new())
         }
-        Event::BreakGlassInvoked(e) => (format!("{} declared an emergency: {}", who(&e.by), e.emergency.emergency), Vec::new()),
-        Event::ObligationOpened(e) => (format!("obligation `{}` opened, due at {}", e.task, e.due), Vec::new()),
-        Event::ObligationClosed(e) => {
-            (format!("{} met an obligation: {}", who(&e.by), e.finding), said("text", e.text.as_ref().map(|t| t.as_str())))
+        Event::BreakGlassInvoked(e) => {
+            (format!("{} declared an emergency: {}", who(&e.by), e.emergency.emergency), Vec::new())
         }
+        Event::ObligationOpened(e) => (format!("obligation `{}` opened, due at {}", e.task, e.due), Vec::new()),
+        Event::ObligationClosed(e) => (
+            format!("{} met an obligation: {}", who(&e.by), e.finding),
+            said("text", e.text.as_ref().map(|t| t.as_str())),
+        ),
         Event::CommandRefused(e) => (format!("{} tried to {}; refused: {}", who(&e.by), e.act, e.code), Vec::new()),
-        Event::AccessObserved(e) => (format!("{} reports that the access was used at {}: {}", e.system, e.occurred_at, e.act), Vec::new()),
+        Event::AccessObserved(e) => {
+            (format!("{} reports that the access was used at {}: {}", e.system, e.occurred_at, e.act), Vec::new())
+        }
         Event::EntitlementChanged(e) => {
-            let text = if e.held { "entered in the ledger of this access" } else { "struck from the ledger of this access" };
+            let text =
+                if e.held { "entered in the ledger of this access" } else { "struck from the ledger of this access" };
             (text.to_owned(), vec![format!("grants that justify it then: {}", e.live.len())])
         }
-        Event::PolicyPublished(e) => (format!("policy published by {}", who(&e.by)), vec![format!("policy {}", e.snapshot)]),
-        Event::LogOpened(e) => ("log opened".to_owned(), e.keys.iter().map(|key| format!("key {}", one_line(key))).collect()),
+        Event::PolicyPublished(e) => {
+            (format!("policy published by {}", who(&e.by)), vec![format!("policy {}", e.snapshot)])
+        }
+        Event::LogOpened(e) => {
+            ("log opened".to_owned(), e.keys.iter().map(|key| format!("key {}", one_line(key))).collect())
+        }
         Event::CaseClosed(e) => (format!("case closed with {} records", e.count), Vec::new()),
         other => (other.kind().to_string(), Vec::new()),
     }
@@ -119,7 +156,8 @@ fn agent_details(agent: &Agent) -> Vec<String> {
     let mode = match agent.mode() {
         AgentMode::Autonomous => "acting on its own".to_owned(),
         AgentMode::OnBehalfOf(delegation) => {
-            let through: Vec<String> = delegation.through().iter().map(|hop| format!(" through {}", who(hop))).collect();
+            let through: Vec<String> =
+                delegation.through().iter().map(|hop| format!(" through {}", who(hop))).collect();
             format!("acting for {}{}", who(delegation.principal()), through.concat())
         }
     };
@@ -135,7 +173,12 @@ fn decision(decision: &Decision) -> Vec<String> {
     let engine = &decision.engine;
     let mut details = vec![
         format!("policy {}", decision.policy),
-        format!("engine {} {}, language {}", engine.name, one_line(&engine.version.to_string()), one_line(&engine.language.to_string())),
+        format!(
+            "engine {} {}, language {}",
+            engine.name,
+            one_line(&engine.version.to_string()),
+            one_line(&engine.language.to_string())
+        ),
     ];
     for rule in &decision.determining {
         details.push(format!("rule {} {}s", rule.rule, words(&rule.effect)));
@@ -167,7 +210,10 @@ fn ending(end: &Ending) -> Vec<String> {
     let mut details = vec![format!("planned end {}, asked for or due at {}", end.planned_end, end.requested_end)];
     for residual in &end.residual.credentials {
         let until = residual.until.map_or("nobody knows when".to_owned(), |until| until.to_string());
-        details.push(format!("residual access: credential {} may work until {until} ({})", residual.credential, residual.why));
+        details.push(format!(
+            "residual access: credential {} may work until {until} ({})",
+            residual.credential, residual.why
+        ));
     }
     if end.residual.sessions {
         details.push("residual access: a session opened before may go on".to_owned());
@@ -216,8 +262,11 @@ fn words(value: &impl Serialize) -> String {
 /// What somebody said, verbatim but for line ends.
 fn said(what: &str, text: Option<&str>) -> Vec<String> {
     let Some(text) = text else { return Vec::new() };
-    text.lines().enumerate().map(|(i, line)| {
-        let line = one_line(line);
-        if i == 0 { format!("{what}: {line}") } else { format!("  {line}") }
-    }).collect()
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| {
+            let line = one_line(line);
+            if i == 0 { format!("{what}: {line}") } else { format!("  {line}") }
+        })
+        .collect()
 }

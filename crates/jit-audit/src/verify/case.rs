@@ -34,7 +34,10 @@ pub(super) fn fold(records: &[ExaminedRecord], report: &mut Report) -> BTreeMap<
             Ok(()) => continue,
             // What is missing or out of order is judged where the stream is followed.
             Err(ApplyError::NotNext { .. }) => {}
-            Err(ApplyError::Event { source: EventError::UnknownKind(_) | EventError::Absent(_) | EventError::Purged, .. }) => {
+            Err(ApplyError::Event {
+                source: EventError::UnknownKind(_) | EventError::Absent(_) | EventError::Purged,
+                ..
+            }) => {
                 report.notices.push(Notice::CaseNotFollowed(place.clone()));
             }
             Err(ApplyError::Event { source, .. }) => report.fail(Some(place), Reason::Event(source)),

@@ -16,8 +16,7 @@ use crate::{
 /// Notes the claims of a bundle, and judges those that its records can contradict.
 pub(super) fn judge(bundle: &Bundle, records: &[ExaminedRecord], report: &mut Report) {
     let manifest = &bundle.manifest;
-    report.claims =
-        Some(Claims { scope: bundle.scope, manifest: manifest.clone(), limits: bundle.limits.clone() });
+    report.claims = Some(Claims { scope: bundle.scope, manifest: manifest.clone(), limits: bundle.limits.clone() });
     let absent = [
         ("renewals", bundle.renewals.is_some()),
         ("stream_proofs", bundle.stream_proofs.is_some()),

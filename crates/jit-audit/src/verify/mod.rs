@@ -18,9 +18,7 @@ use jit_policy::SnapshotDocument;
 
 pub use reason::{AbsentPart, Reason};
 pub use record::ExaminedRecord;
-pub use report::{
-    Claims, Failure, Notice, Place, RecordReport, Report, Standing, StreamReport, StreamState, Verdict,
-};
+pub use report::{Claims, Failure, Notice, Place, RecordReport, Report, Standing, StreamReport, StreamState, Verdict};
 pub(crate) use stream::Streams;
 
 use crate::bundle::Bundle;
@@ -122,7 +120,7 @@ impl Examination {
         let cited = self.records.iter().filter_map(|examined| examined.record()?.header().refs.policy.as_ref());
         case::hold_to_invariants(&self.records, self.policies.keys().chain(cited), options.as_of, report);
         claim::judge(bundle, &self.records, report);
-        report.failures.sort_by_key(|failure| failure.place.as_ref().map(|place| (place.log, place.index)));
+        report.order();
     }
 
     /// The verdict and everything it rests on.

@@ -62,8 +62,8 @@ pub(super) fn judge(
 }
 
 fn read(digest: PolicyDigest, value: &Value) -> Result<SnapshotDocument, Reason> {
-    let snapshot = SnapshotDocument::parse(&value.to_bytes()?)
-        .map_err(|source| Reason::PolicyMalformed { digest, source })?;
+    let snapshot =
+        SnapshotDocument::parse(&value.to_bytes()?).map_err(|source| Reason::PolicyMalformed { digest, source })?;
     if snapshot.digest() == digest {
         Ok(snapshot)
     } else {

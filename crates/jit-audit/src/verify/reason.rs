@@ -1,7 +1,8 @@
 //! Why a bundle, or a record of it, does not verify.
 
 use jit_core::{
-    ApplyError, EventError, FieldName, InvariantId, LogOrigin, ParseRecordError, PolicyDigest, RecordedError, StreamId, canonical::CanonicalError,
+    ApplyError, EventError, FieldName, InvariantId, LogOrigin, ParseRecordError, PolicyDigest, RecordedError, StreamId,
+    canonical::CanonicalError,
 };
 use jit_log::{NoteError, TrustError};
 use jit_policy::BundleError as SnapshotError;

@@ -38,7 +38,7 @@ impl ExaminedRecord {
     }
 
     /// The record, if nothing is wrong with it by itself.
-    pub(super) fn sound(&self) -> Option<&Record> {
+    pub(crate) fn sound(&self) -> Option<&Record> {
         self.record.as_ref().filter(|_| self.sound)
     }
 

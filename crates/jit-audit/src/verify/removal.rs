@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jit_core::{
-    Event, FieldClass, FieldErased, FieldName, Header, HoldId, HoldPlaced, HoldSelector, Kind, LeafHash, PrincipalId, PurgeExecuted, Record,
-    RetentionTerms, StreamHead, StreamId, Timestamp, canonical,
+    Event, FieldClass, FieldErased, FieldName, Header, HoldId, HoldPlaced, HoldSelector, Kind, LeafHash, PrincipalId,
+    PurgeExecuted, Record, RetentionTerms, StreamHead, StreamId, Timestamp, canonical,
 };
 
 use crate::{
@@ -178,19 +178,22 @@ impl<'a> Removals<'a> {
         let Some(removal) = self.purges.get(&purge).filter(|removal| removal.index > index) else {
             return Judgement { standing: Standing::Missing, why: "no record covers it" };
         };
-        if removal.what.class != header.retain || !removal.what.ranges.iter().any(|r| (r.start..r.end).contains(&index)) {
+        if removal.what.class != header.retain || !removal.what.ranges.iter().any(|r| (r.start..r.end).contains(&index))
+        {
             return unauthorised("the purge named does not cover the record");
         }
-        match self.retained_until(index, header, removal.index) {
+        match self.retained(index, header, removal.index) {
             None => unauthorised("its retention had not begun"),
-            Some(until) if removal.at < until => unauthorised("its retention was not over"),
+            Some((from, until)) if removal.at < until || removal.what.cutoff <= from => {
+                unauthorised("its retention was not over")
+            }
             Some(_) => self.under_holds(header, removal.gov, Standing::Purged),
         }
     }
 
-    /// When the retention of a record ends, by the log's own clock: the longest minimum of the declaration in force at its
+    /// When the retention of a record begins and ends, by the log's own clock: the longest minimum of the declaration in force at its
     /// index and all later ones up to the purge, from the close of its case, or from its own time outside cases.
-    fn retained_until(&self, index: u64, header: &Header, purge: u64) -> Option<Timestamp> {
+    fn retained(&self, index: u64, header: &Header, purge: u64) -> Option<(Timestamp, Timestamp)> {
         let from = match header.stream {
             StreamId::Case(_) => *self.closed.get(&header.stream)?,
             _ => header.at,
@@ -200,7 +203,7 @@ impl<'a> Removals<'a> {
         let in_force = declared.clone().filter(|(at, _)| *at <= index).last();
         let later = declared.filter(|(at, _)| (index..purge).contains(at));
         let longest = in_force.into_iter().chain(later).map(|(_, min_s)| min_s).max()?;
-        Some(from.saturating_add(Duration::from_secs(longest)))
+        Some((from, from.saturating_add(Duration::from_secs(longest))))
     }
 
     /// A removal that is otherwise lawful, if no hold forbade it where `gov` stood then.

@@ -196,7 +196,9 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKind(place) => write!(f, "{place}: this version does not know the kind"),
-            Self::UnknownReference(place, name) => write!(f, "{place}: this version does not know the reference {name:?}"),
+            Self::UnknownReference(place, name) => {
+                write!(f, "{place}: this version does not know the reference {name:?}")
+            }
             Self::UnknownField(place, name) => write!(f, "{place}: this version does not know the field {name}"),
             Self::DanglingReference(place, leaf) => write!(f, "{place}: refers to a record that is not here, {leaf}"),
             Self::NotEvaluated(part) => write!(f, "the bundle has {part}, which this version does not evaluate"),
@@ -241,7 +243,7 @@ impl Report {
         }
     }
 
-    /// Everything that does not verify: what is about the whole bundle first, then record by record.
+    /// Everything that does not verify: what is about the whole bundle first, then record by record, then mere claims.
     #[must_use]
     pub fn failures(&self) -> &[Failure] {
         &self.failures
@@ -281,6 +283,14 @@ impl Report {
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         self.claims.as_ref()
+    }
+
+    /// Puts what is about the whole bundle first, then what is about a record, then what only its claims contradict.
+    pub(super) fn order(&mut self) {
+        self.failures.sort_by_key(|failure| {
+            let claimed = matches!(failure.reason, Reason::Damaged { .. } | Reason::Manifest(_));
+            (claimed, failure.place.as_ref().map(|place| (place.log, place.index)))
+        });
     }
 
     pub(super) fn fail(&mut self, place: Option<&Place>, reason: impl Into<Reason>) {

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    num::NonZeroU16,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -13,31 +12,33 @@ use std::{
 
 use jit_audit::{Bundle, BundleBuilder};
 use jit_core::{
-    Action, Approve, Case, CaseId, Clock, ClockInfo, ClockReading, ClockSource, Code, Command, CommandId, Context, CrashClass,
-    CredentialDescriptor, CredentialId, Decision, DeterminingRule, Effect, Engine, Entitlement, Entropy, EntropyError,
-    EvaluatedDecision, Event, ExternalDigest, ExternalId, GroupCount, GroupName, Identity, IndexKey, Intend,
-    IssuerCapabilities, IssuerName, Justification, Kind, Obligation, Obligations, Outcome, ParentState, PolicyDigest,
-    PolicyPublished, Principal, PrincipalId, Prose, Quorum, Refs, Request, RequestLimits, RetentionClass, RetentionTerms, RuleId,
-    Scope, StepOrigin, StreamId, Timestamp, Version, Window, WriterId,
-    canonical::{Object, Value},
-    is_end,
+    Action, Approve, Case, CaseId, Clock, ClockInfo, ClockReading, ClockSource, Code, Command, CommandId, Context,
+    CrashClass, CredentialDescriptor, CredentialId, DeterminingRule, Effect, Engine, Entitlement, Entropy,
+    EntropyError, EvaluatedDecision, EvaluationPurpose, Event, ExternalDigest, ExternalId, GroupName, Identity,
+    IndexKey, Intend, IssuerCapabilities, IssuerName, Justification, Kind, ParentState, PolicyDigest, PolicyPublished,
+    Principal, Prose, Refs, Request, RequestLimits, RetentionClass, RetentionTerms, RuleId, Scope, StepOrigin,
+    StreamId, Timestamp, Version, Window, WriterId, canonical::Value, is_end,
 };
 use jit_log::{KeyName, SignerKey, TrustPolicy};
-use jit_policy::{FilePath, PolicyBundle, SnapshotDocument, Target};
+use jit_policy::{
+    CanonicalInput, Evaluator, FilePath, Gathered, LoadError, PolicyBundle, PolicyEngine, PolicySnapshot,
+    RawEvaluation, RawObligation, SnapshotDocument, Target,
+};
 use jit_store::{
-    AGENT_CLASS, AppendRequest, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, MemoryBackend, RetentionPolicy,
+    AGENT_CLASS, AppendRequest, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, MemoryBackend,
+    RetentionPolicy,
 };
 
-pub const ORIGIN: &str = "audit.example/evidence";
+pub(crate) const ORIGIN: &str = "audit.example/evidence";
 const START: &str = "2026-03-02T09:00:00.000000Z";
 const CASE_CLASS: &str = "access";
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug)]
-pub struct StepClock(AtomicI64);
+pub(crate) struct StepClock(AtomicI64);
 
 impl StepClock {
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
     }
 }
@@ -52,10 +53,10 @@ impl Clock for StepClock {
 }
 
 /// Randomness that is the same in every run.
-pub struct Seeded(Mutex<u64>, u8);
+pub(crate) struct Seeded(Mutex<u64>, u8);
 
 impl Seeded {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self(Mutex::new(0), seed)
     }
 }
@@ -73,7 +74,9 @@ impl Entropy for Seeded {
 
 /// How a case goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plan {
+pub(crate) enum Plan {
+    /// The request comes too late to be accepted; the case is closed.
+    Refused,
     /// The policy denies; the case is closed.
     Denied,
     /// Two persons agree, a credential is issued, time ends it; the case is closed.
@@ -82,22 +85,65 @@ pub enum Plan {
     Active,
 }
 
-pub struct World {
-    pub log: Log,
-    pub trust: TrustPolicy,
-    pub clock: Arc<StepClock>,
+pub(crate) struct World {
+    pub(crate) log: Log,
+    pub(crate) trust: TrustPolicy,
+    pub(crate) clock: Arc<StepClock>,
     key: IndexKey,
     entropy: Arc<Seeded>,
-    snapshot: SnapshotDocument,
+    policy: Evaluator,
     _anchor: tempfile::TempDir,
 }
 
+/// An engine of one rule: whoever wants to write is forbidden, all others are permitted if a lead approves.
+pub(crate) struct TableEngine(pub(crate) Engine);
+
+struct TableSnapshot(SnapshotDocument, Engine);
+
+impl PolicyEngine for TableEngine {
+    fn descriptor(&self) -> &Engine {
+        &self.0
+    }
+
+    fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
+        let document = SnapshotDocument::new(bundle.clone(), &BTreeSet::from([RuleId::new("oncall").unwrap()]))?;
+        Ok(Arc::new(TableSnapshot(document, self.0.clone())))
+    }
+}
+
+impl PolicySnapshot for TableSnapshot {
+    fn document(&self) -> &SnapshotDocument {
+        &self.0
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.1
+    }
+
+    fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
+        let permitted = !input.parts().actions.contains(&Action::new("write").unwrap());
+        let effect = if permitted { Effect::Permit } else { Effect::Forbid };
+        let properties = Value::parse(br#"[{"group":"leads","count":1}]"#).unwrap();
+        RawEvaluation {
+            permitted,
+            determining: vec![DeterminingRule { rule: RuleId::new("oncall").unwrap(), effect }],
+            errors: Vec::new(),
+            obligations: vec![RawObligation { kind: Code::new("approvals").unwrap(), properties }],
+        }
+    }
+}
+
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_seed(7).await
     }
 
-    pub async fn with_seed(seed: u8) -> Self {
+    pub(crate) async fn with_seed(seed: u8) -> Self {
+        Self::with_policy(seed, &TableEngine(engine()), snapshot("permit by table").bundle()).await
+    }
+
+    pub(crate) async fn with_policy(seed: u8, engine: &dyn PolicyEngine, files: &PolicyBundle) -> Self {
+        let policy = Evaluator::new(engine.load(files).unwrap());
         let anchor = tempfile::tempdir().unwrap();
         let clock = Arc::new(StepClock(AtomicI64::new(START.parse::<Timestamp>().unwrap().as_micros())));
         let entropy = Arc::new(Seeded::new(seed));
@@ -115,13 +161,13 @@ impl World {
         )
         .entropy(entropy.clone());
         let log = Log::create(Arc::new(MemoryBackend::new()), config).await.unwrap();
-        let world = Self { log, trust, clock, key, entropy, snapshot: snapshot("permit by table"), _anchor: anchor };
+        let world = Self { log, trust, clock, key, entropy, policy, _anchor: anchor };
         world.publish_policy().await;
         world
     }
 
-    pub fn policy(&self) -> PolicyDigest {
-        self.snapshot.digest()
+    pub(crate) fn policy(&self) -> PolicyDigest {
+        self.policy.document().digest()
     }
 
     async fn publish_policy(&self) {
@@ -129,27 +175,33 @@ impl World {
         let event = PolicyPublished { snapshot: digest, by: person("policy-admin").id() };
         let class = RetentionClass::new(GOVERNANCE_CLASS).unwrap();
         let recorder = self.log.recorder();
-        let draft =
-            recorder.draft(StreamId::Policy, event.into(), Refs::default(), class, self.clock.now()).unwrap();
-        let request = AppendRequest::new().draft(draft).blob(digest.into(), self.snapshot.to_bytes().unwrap());
+        let draft = recorder.draft(StreamId::Policy, event.into(), Refs::default(), class, self.clock.now()).unwrap();
+        let request = AppendRequest::new().draft(draft).blob(digest.into(), self.policy.document().to_bytes().unwrap());
         self.log.append(request).await.unwrap().receipt().await.unwrap();
     }
 
     /// Runs one case; cases of different names are different.
-    pub async fn run(&self, name: &str, plan: Plan) -> CaseId {
+    pub(crate) async fn run(&self, name: &str, plan: Plan) -> CaseId {
         let command = CommandId::v8([name.len() as u8; 16]);
-        let command = CommandId::v8(std::array::from_fn(|i| name.as_bytes().get(i).copied().unwrap_or(command.as_bytes()[i])));
+        let command =
+            CommandId::v8(std::array::from_fn(|i| name.as_bytes().get(i).copied().unwrap_or(command.as_bytes()[i])));
         let mut run = Run::new(self, self.key.case(command));
-        run.go(Command::Submit(self.request())).await;
+        if plan == Plan::Refused {
+            let late = self.request("read");
+            run.clock(7200);
+            run.go(Command::Submit(late)).await;
+            run.go(Command::Close).await;
+            return run.case.id();
+        }
+        let request = self.request(if plan == Plan::Denied { "write" } else { "read" });
+        run.go(Command::Submit(request.clone())).await;
         run.clock(1);
-        if plan == Plan::Denied {
-            run.go(Command::Evaluate(self.evaluated(Outcome::Deny))).await;
-        } else {
-            run.go(Command::Evaluate(self.evaluated(Outcome::Permit))).await;
+        run.go(Command::Evaluate(self.evaluated(&request, EvaluationPurpose::Request))).await;
+        if plan != Plan::Denied {
             run.clock(60);
             run.approve().await;
             run.clock(5);
-            run.mint().await;
+            run.mint(&request).await;
         }
         if plan == Plan::Granted {
             run.clock(3600);
@@ -164,11 +216,11 @@ impl World {
         run.case.id()
     }
 
-    pub async fn bundle(&self, case: CaseId) -> Bundle {
+    pub(crate) async fn bundle(&self, case: CaseId) -> Bundle {
         BundleBuilder::case(&self.log, case, person("auditor").id()).build().await.unwrap()
     }
 
-    pub async fn bundle_without(&self, case: CaseId, fields: &[&str]) -> Bundle {
+    pub(crate) async fn bundle_without(&self, case: CaseId, fields: &[&str]) -> Bundle {
         BundleBuilder::case(&self.log, case, person("auditor").id())
             .withhold(fields.iter().map(|name| name.parse().unwrap()), Code::new("not_for_reader").unwrap())
             .build()
@@ -176,33 +228,28 @@ impl World {
             .unwrap()
     }
 
-    fn request(&self) -> Request {
+    fn request(&self, action: &str) -> Request {
         let start = self.clock.now().at;
         let window = Window::new(start, start.saturating_add(Duration::from_secs(3600))).unwrap();
-        let scope = Scope::new("database:prod/orders".parse().unwrap(), [Action::new("read").unwrap()]).unwrap();
+        let scope = Scope::new("database:prod/orders".parse().unwrap(), [Action::new(action).unwrap()]).unwrap();
         let why = Justification::new("restore order 42, INC-7").unwrap();
-        Request::builder(person("u-1042"), scope, window, why, RetentionClass::new(CASE_CLASS).unwrap()).build().unwrap()
+        Request::builder(person("u-1042"), scope, window, why, RetentionClass::new(CASE_CLASS).unwrap())
+            .build()
+            .unwrap()
     }
 
-    fn evaluated(&self, outcome: Outcome) -> EvaluatedDecision {
-        let quorum = GroupCount { group: group(), count: NonZeroU16::MIN };
-        let obligations = match outcome {
-            Outcome::Permit => vec![Obligation::Approvals(Quorum::new(quorum, []).unwrap())],
-            _ => Vec::new(),
-        };
-        let effect = if outcome == Outcome::Permit { Effect::Permit } else { Effect::Forbid };
-        let decision = Decision {
-            outcome,
-            policy: self.policy(),
-            engine: engine(),
-            default_applied: false,
-            determining: vec![DeterminingRule { rule: RuleId::new("oncall").unwrap(), effect }],
-            errors: Vec::new(),
-            obligations: Obligations::merge(obligations).unwrap(),
-        };
-        let mut input = Object::new();
-        input.insert("action", Value::text("read").unwrap()).unwrap();
-        EvaluatedDecision { decision, input: Value::Object(input) }
+    fn evaluated(&self, request: &Request, purpose: EvaluationPurpose) -> EvaluatedDecision {
+        let input = CanonicalInput::of_request(request, purpose, self.clock.now().at, Gathered::default()).unwrap();
+        EvaluatedDecision { decision: self.policy.evaluate(&input), input: input.as_value().clone() }
+    }
+
+    /// Appends an event to a stream that the log numbers; gives its index.
+    pub(crate) async fn govern(&self, stream: StreamId, event: Event) -> u64 {
+        let class = RetentionClass::new(GOVERNANCE_CLASS).unwrap();
+        let draft = self.log.recorder().draft(stream, event, Refs::default(), class, self.clock.now()).unwrap();
+        let appended = self.log.append(AppendRequest::new().draft(draft)).await.unwrap();
+        appended.receipt().await.unwrap();
+        appended.records()[0].index()
     }
 }
 
@@ -224,7 +271,7 @@ impl<'a> Run<'a> {
 
     async fn go(&mut self, command: Command) {
         let read = self.world.clock.now();
-        let scope = self.world.request().scope().clone();
+        let scope = self.world.request("read").scope().clone();
         let entitlement = self.world.key.entitlement(&person("u-1042").id(), &scope);
         if self.ledger.is_none() {
             let mut ledger = Entitlement::new(entitlement);
@@ -240,7 +287,7 @@ impl<'a> Run<'a> {
             still_justified_by: self.ledger.as_ref().unwrap().live_at(read.at).collect(),
         };
         let decided = self.case.decide(&command, &context);
-        decided.outcome.unwrap_or_else(|refusal| panic!("{command:?} refused: {refusal}"));
+        assert!(!decided.steps.is_empty(), "{command:?}: {:?}", decided.outcome);
         let expected = self.case.expected();
         let recorder = self.world.log.recorder();
         let origin = StepOrigin::internal(RetentionClass::new(CASE_CLASS).unwrap());
@@ -258,7 +305,9 @@ impl<'a> Run<'a> {
         if let Some((before, change)) = change {
             request = request.records(ledger.stream(), before, vec![change]);
         }
-        self.world.log.append(request).await.unwrap().receipt().await.unwrap();
+        // Whoever takes a bundle waits for the checkpoint.
+        let appended = self.world.log.append(request).await.unwrap();
+        assert!(!appended.is_repeated());
     }
 
     async fn approve(&mut self) {
@@ -276,7 +325,7 @@ impl<'a> Run<'a> {
         .await;
     }
 
-    async fn mint(&mut self) {
+    async fn mint(&mut self, request: &Request) {
         let now = self.world.clock.now().at;
         let credential = CredentialId::v7(now, self.world.log.recorder().random().unwrap());
         let capabilities = capabilities();
@@ -289,7 +338,7 @@ impl<'a> Run<'a> {
             issued,
             backdate: Duration::ZERO,
             resolve_at,
-            evaluated: self.world.evaluated(Outcome::Permit),
+            evaluated: self.world.evaluated(request, EvaluationPurpose::Issuance),
             parent: ParentState::None,
         }))
         .await;
@@ -306,7 +355,7 @@ impl<'a> Run<'a> {
     }
 }
 
-pub fn person(subject: &str) -> Principal {
+pub(crate) fn person(subject: &str) -> Principal {
     Principal::human(Identity::new("idp.example", subject).unwrap())
 }
 
@@ -314,7 +363,7 @@ fn group() -> GroupName {
     GroupName::new("leads").unwrap()
 }
 
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine {
         name: Code::new("table").unwrap(),
         version: Version::new("1.0.0").unwrap(),
@@ -338,7 +387,7 @@ fn capabilities() -> IssuerCapabilities {
     }
 }
 
-pub fn snapshot(text: &str) -> SnapshotDocument {
+pub(crate) fn snapshot(text: &str) -> SnapshotDocument {
     let target = Target {
         engine: Code::new("table").unwrap(),
         language: Version::new("1").unwrap(),
