@@ -1,4 +1,4 @@
-//! Roots, proofs and notes agree with independent implementations.
+//! Roots and proofs agree with independent implementations.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,9 +10,8 @@
 )]
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
-use jit_log::{Frontier, Hash, Note, ProofPlan, TileBuilder, TileId, VerifierKey, leaf_hash, tile_bytes};
+use jit_log::{Frontier, Hash, ProofPlan, TileBuilder, TileId, leaf_hash, tile_bytes};
 use sha2::Sha256;
-use signed_note::{StandardSigner, StandardVerifier, VerifierList};
 use tlog_tiles::HashReader;
 
 mod golden;
@@ -142,23 +141,4 @@ fn every_consistency_proof() {
             assert_eq!(proof.verify(old, &old_root, new, &root), Ok(()), "{old} to {new}");
         }
     }
-}
-
-#[test]
-fn signed_note_verifies_ours_and_we_verify_theirs() {
-    let key = golden::log_key();
-    let text = "first line\n\nafter a blank line\n";
-    let ours = Note::sign(text, &[&key]).unwrap();
-    let theirs = signed_note::Note::from_bytes(&ours.to_bytes()).unwrap();
-    let verifier = StandardVerifier::new(golden::LOG_VKEY).unwrap();
-    let known = VerifierList::new(vec![Box::new(verifier)]);
-    assert_eq!(theirs.verify(&known).unwrap().0.len(), 1);
-
-    let signer = StandardSigner::new(&key.encode()).unwrap();
-    let mut theirs = signed_note::Note::new(text.as_bytes(), &[]).unwrap();
-    theirs.add_sigs(&[&signer]).unwrap();
-    assert_eq!(theirs.to_bytes(), ours.to_bytes());
-    let parsed = Note::parse(&theirs.to_bytes()).unwrap();
-    let key = VerifierKey::parse(golden::LOG_VKEY).unwrap();
-    assert_eq!(parsed.verify(&[key]).unwrap().len(), 1);
 }
