@@ -1,6 +1,6 @@
 //! A good history in which everything happens that an invariant speaks of.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use jit_core::*;
 
@@ -18,6 +18,25 @@ pub const EMERGENCY: usize = 3;
 pub const WITHDRAWN: usize = 4;
 /// A request on which the evaluation fails.
 pub const FAILED: usize = 5;
+
+/// The story, told once.
+pub static STORY: LazyLock<World> = LazyLock::new(story);
+
+/// The stream of one of its cases.
+pub fn stream(case: usize) -> StreamId {
+    STORY.cases[case].stream()
+}
+
+/// What is found wrong or not provable when these records are the whole log, at the end of the story.
+pub fn check_whole(records: &[Record]) -> Vec<Finding> {
+    super::findings(records, STORY.now())
+}
+
+/// All that is found is that this invariant is violated.
+pub fn violated_alone(records: &[Record], id: InvariantId) {
+    let findings = check_whole(records);
+    assert!(!findings.is_empty() && findings.iter().all(|f| f.is_violated() && f.invariant == id), "{findings:#?}");
+}
 
 fn request(who: &Principal, to: u64) -> RequestBuilder {
     let wanted = scope("database:prod/orders", &["read"]);
