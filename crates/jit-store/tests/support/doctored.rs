@@ -1,0 +1,193 @@
+//! A database whose answers a test can falsify while it runs.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use jit_store::{
+    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Incarnation, Lease, LeaseKey,
+    LeaseRequest, Locked, LookupKey, MemoryBackend, Row, StreamKey, StreamState, TileKey, TileRow, Transaction,
+};
+
+type Change<T> = Option<fn(&mut T)>;
+
+/// What is changed in answers.
+#[derive(Clone, Default)]
+pub(crate) struct Edit {
+    pub(crate) head: Change<Head>,
+    pub(crate) row: Change<Row>,
+    /// The leaf hashes read, with the index of the first.
+    pub(crate) leaves: Change<(u64, Vec<HashBytes>)>,
+    pub(crate) tile: Change<TileRow>,
+    pub(crate) checkpoint: Change<CheckpointRow>,
+    /// Tiles that are gone.
+    pub(crate) no_tiles: bool,
+    pub(crate) incarnation: u8,
+}
+
+/// Falsifies what a memory backend answers.
+#[derive(Clone, Default)]
+pub(crate) struct Doctored {
+    pub(crate) inner: MemoryBackend,
+    edit: Arc<Mutex<Edit>>,
+}
+
+impl std::fmt::Debug for Doctored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Doctored")
+    }
+}
+
+impl Doctored {
+    pub(crate) fn new(inner: MemoryBackend, edit: Edit) -> Self {
+        Self { inner, edit: Arc::new(Mutex::new(edit)) }
+    }
+
+    pub(crate) fn set(&self, edit: Edit) {
+        *self.edit.lock().unwrap() = edit;
+    }
+
+    fn edit(&self) -> Edit {
+        self.edit.lock().unwrap().clone()
+    }
+
+    fn changed<T>(change: Change<T>, mut answer: T) -> T {
+        if let Some(change) = change {
+            change(&mut answer);
+        }
+        answer
+    }
+
+    fn rows_changed(&self, rows: Vec<Row>) -> Vec<Row> {
+        rows.into_iter().map(|row| Self::changed(self.edit().row, row)).collect()
+    }
+}
+
+#[async_trait]
+impl Backend for Doctored {
+    async fn create(&self, meta: Vec<u8>, first: Batch) -> Result<(), BackendError> {
+        self.inner.create(meta, first).await
+    }
+
+    async fn meta(&self) -> Result<Option<Vec<u8>>, BackendError> {
+        self.inner.meta().await
+    }
+
+    async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
+        let from = want.leaves_from;
+        let inner = self.inner.begin(want).await?;
+        let mut locked = inner.locked().clone();
+        let edit = self.edit();
+        locked.head = Self::changed(edit.head, locked.head);
+        locked.leaves = Self::changed(edit.leaves, (from, locked.leaves)).1;
+        locked.incarnation = Incarnation::from_bytes([edit.incarnation; 16]);
+        Ok(Box::new(DoctoredTransaction { inner, locked }))
+    }
+
+    async fn head(&self) -> Result<Head, BackendError> {
+        Ok(Self::changed(self.edit().head, self.inner.head().await?))
+    }
+
+    async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamState>, BackendError> {
+        self.inner.stream_head(key).await
+    }
+
+    async fn rows(&self, range: Range<u64>) -> Result<Vec<Row>, BackendError> {
+        Ok(self.rows_changed(self.inner.rows(range).await?))
+    }
+
+    async fn stream_rows(&self, key: StreamKey, from_n: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
+        Ok(self.rows_changed(self.inner.stream_rows(key, from_n, limit).await?))
+    }
+
+    async fn lookup(&self, key: LookupKey, from: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
+        Ok(self.rows_changed(self.inner.lookup(key, from, limit).await?))
+    }
+
+    async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
+        let leaves = self.inner.leaves(range.clone()).await?;
+        Ok(Self::changed(self.edit().leaves, (range.start, leaves)).1)
+    }
+
+    async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
+        let edit = self.edit();
+        let tiles = self.inner.tiles(keys).await?.into_iter();
+        let kept = |tile: &TileRow| !edit.no_tiles && tile.hashes.len() == 8192;
+        Ok(tiles.map(|tile| tile.filter(kept).map(|tile| Self::changed(edit.tile, tile))).collect())
+    }
+
+    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
+        self.inner.tile_roots(level, range).await
+    }
+
+    async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
+        self.inner.due(before_us, limit).await
+    }
+
+    async fn claim(
+        &self,
+        before_us: i64,
+        limit: usize,
+        request: LeaseRequest,
+    ) -> Result<Vec<(DueRow, Lease)>, BackendError> {
+        self.inner.claim(before_us, limit, request).await
+    }
+
+    async fn lease(&self, key: LeaseKey, request: LeaseRequest) -> Result<Option<Lease>, BackendError> {
+        self.inner.lease(key, request).await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), BackendError> {
+        self.inner.release(lease).await
+    }
+
+    async fn blob(&self, key: BlobKey) -> Result<Option<Vec<u8>>, BackendError> {
+        self.inner.blob(key).await
+    }
+
+    async fn save_checkpoint(&self, after: Option<u64>, row: CheckpointRow) -> Result<bool, BackendError> {
+        self.inner.save_checkpoint(after, row).await
+    }
+
+    async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError> {
+        let found = self.inner.checkpoint(at_least).await?;
+        Ok(found.map(|row| Self::changed(self.edit().checkpoint, row)))
+    }
+}
+
+#[derive(Debug)]
+struct DoctoredTransaction {
+    inner: Box<dyn Transaction>,
+    locked: Locked,
+}
+
+#[async_trait]
+impl Transaction for DoctoredTransaction {
+    fn locked(&self) -> &Locked {
+        &self.locked
+    }
+
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<(), BackendError> {
+        self.inner.commit(batch).await
+    }
+}
+
+/// A backup: another database with what this one holds now, except look-ups, due work and leases.
+pub(crate) async fn copy_of(backend: &dyn Backend) -> MemoryBackend {
+    let (head, rows) = (backend.head().await.unwrap(), backend.rows(0..u64::MAX).await.unwrap());
+    let (mut streams, mut tiles) = (Vec::new(), Vec::new());
+    for row in rows.iter().filter(|row| row.n == 0) {
+        streams.push((row.stream, backend.stream_head(row.stream).await.unwrap().unwrap()));
+    }
+    let keys: Vec<TileKey> = (0..head.size / 256).map(|index| TileKey { level: 0, index }).collect();
+    tiles.extend(backend.tiles(&keys).await.unwrap().into_iter().flatten());
+    let batch = Batch { head, rows, tiles, streams, lookups: vec![], due: vec![], due_done: vec![], blobs: vec![] };
+    let copy = MemoryBackend::new();
+    copy.create(backend.meta().await.unwrap().unwrap(), batch).await.unwrap();
+    if let Some(row) = backend.checkpoint(None).await.unwrap() {
+        copy.save_checkpoint(None, row).await.unwrap();
+    }
+    copy
+}
