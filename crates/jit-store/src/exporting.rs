@@ -1,7 +1,7 @@
 //! Export to a folder in the C2SP `tlog-tiles` layout: the read path for auditors, plain files that anybody can serve.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use jit_log::{EntryBundle, Hash, TILE_WIDTH, TileId, tile_bytes, tiles_for_size};
@@ -23,9 +23,9 @@ pub enum ExportError {
     /// The log could not be read.
     #[error("the log could not be read")]
     Read(#[from] ReadError),
-    /// A file could not be written.
-    #[error("{path} could not be written")]
-    Write {
+    /// A file could not be read or written.
+    #[error("{path} could not be read or written")]
+    File {
         /// Which file.
         path: PathBuf,
         /// Why.
@@ -77,7 +77,7 @@ impl Log {
         let mut exported = Exported { size, files: 0 };
         for id in tiles_for_size(size).map_err(ReadError::from)? {
             let path = folder.join(id.path());
-            if !path.exists() {
+            if !present(&path).await? {
                 let hashes = fetch(self.backend(), std::slice::from_ref(&id)).await?;
                 let hashes: &[Hash] = hashes.get(&id).map_or(&[], Vec::as_slice);
                 exported.write(path, tile_bytes(hashes)).await?;
@@ -100,15 +100,15 @@ impl Log {
     ) -> Result<(), ExportError> {
         let entries = folder.join(id.entries_path());
         let payload = folder.join(payload_path(id.index()));
-        let entries_wanted = !entries.exists();
-        // A payload file covers a whole tile, so it grows with its records.
-        let payload_wanted = payloads == ExportPayloads::Include && (entries_wanted || !payload.exists());
+        let end = id.index().saturating_mul(TILE_WIDTH).saturating_add(id.width().into());
+        let entries_wanted = !present(&entries).await?;
+        // A payload file covers a whole tile and grows with its records, also while exports leave payloads out.
+        let payload_wanted = payloads == ExportPayloads::Include && !reaches(&payload, end).await?;
         if !entries_wanted && !payload_wanted {
             return Ok(());
         }
         let (mut bundle, mut lines) = (EntryBundle::new(), Vec::new());
-        let start = id.index().saturating_mul(TILE_WIDTH);
-        let (mut next, end) = (start, start.saturating_add(id.width().into()));
+        let mut next = id.index().saturating_mul(TILE_WIDTH);
         while next < end {
             let rows = self.backend().rows(next..end).await.map_err(ReadError::from)?;
             if rows.is_empty() {
@@ -126,7 +126,7 @@ impl Log {
                     // Keys in canonical order; the fields are canonical themselves.
                     lines.extend_from_slice(b"{\"fields\":");
                     lines.extend_from_slice(&fields.to_bytes().map_err(|e| failed(e.to_string()))?);
-                    lines.extend_from_slice(format!(",\"index\":{index}}}\n").as_bytes());
+                    lines.extend_from_slice(line_end(index).as_bytes());
                 }
                 next = next.saturating_add(1);
             }
@@ -147,12 +147,49 @@ fn payload_path(number: u64) -> String {
     TileId::new(0, number, 256).map_or_else(|_| format!("payload/{number}"), |id| id.path_below("payload"))
 }
 
+/// How the line of a record's payload ends.
+fn line_end(index: u64) -> String {
+    format!(",\"index\":{index}}}\n")
+}
+
+async fn present(path: &Path) -> Result<bool, ExportError> {
+    blocking(path, |path| path.try_exists()).await
+}
+
+/// Whether a payload file ends with the last record before `end`. One whose payload was purged is taken as missing, and
+/// the file written again.
+async fn reaches(path: &Path, end: u64) -> Result<bool, ExportError> {
+    let last = line_end(end.saturating_sub(1));
+    blocking(path, move |path| {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let from = file.metadata()?.len().saturating_sub(last.len() as u64);
+        file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        Ok(tail == last.as_bytes())
+    })
+    .await
+}
+
+/// Runs `work` on a file where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, ExportError> {
+    let path = path.to_owned();
+    let worked = tokio::task::spawn_blocking(move || (work(&path), path)).await;
+    let (worked, path) = worked.map_err(|_| ExportError::Interrupted)?;
+    worked.map_err(|source| ExportError::File { path, source })
+}
+
 impl Exported {
     /// Writes a file whole or not at all.
     async fn write(&mut self, path: PathBuf, bytes: Vec<u8>) -> Result<(), ExportError> {
-        let target = path.clone();
-        let written = tokio::task::spawn_blocking(move || write_whole(&target, &bytes)).await;
-        written.map_err(|_| ExportError::Interrupted)?.map_err(|source| ExportError::Write { path, source })?;
+        blocking(&path, move |path| write_whole(path, &bytes)).await?;
         self.files = self.files.saturating_add(1);
         Ok(())
     }

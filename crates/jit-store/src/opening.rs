@@ -81,17 +81,18 @@ impl LogContext {
             Some(note) => Some(self.trust.verify(&note).map_err(OpenError::AnchorUntrusted)?),
             None => None,
         };
-        let head = backend.head().await?;
-        if let Some(anchor) = &anchor {
-            extends(&head, anchor)?;
-        }
-        let tree = Tree::load(backend, head.size).await?;
-        tree.check(&head)?;
-        check_last_rows(backend, head.size).await?;
         let kept = match backend.checkpoint(None).await? {
             Some(row) => Some(self.trust.verify(&row.note).map_err(OpenError::CheckpointUntrusted)?),
             None => None,
         };
+        // After both: others may append and sign meanwhile, and a head read before would seem to lag behind.
+        let head = backend.head().await?;
+        for checkpoint in anchor.iter().chain(&kept) {
+            extends(&head, checkpoint)?;
+        }
+        let tree = Tree::load(backend, head.size).await?;
+        tree.check(&head)?;
+        check_last_rows(backend, head.size).await?;
         for checkpoint in anchor.iter().chain(&kept) {
             self.agree(&tree, checkpoint).await?;
         }
