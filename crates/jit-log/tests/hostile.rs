@@ -9,6 +9,8 @@
     reason = "tests may panic"
 )]
 
+use std::sync::LazyLock;
+
 use jit_log::{
     Checkpoint, ConsistencyProof, CosignatureTime, EntryBundle, EntryError, Frontier, Hash, InclusionProof,
     MAX_ENTRY_LEN, MAX_NOTE_LEN, MAX_POLICY_LEN, MAX_PROOF_LEN, MAX_SIGNATURES, MAX_TLOG_PROOF_LEN, MAX_TREE_SIZE,
@@ -106,8 +108,7 @@ proptest! {
     fn a_note_has_one_form(bytes in near(NOTE)) {
         if let Ok(note) = Note::parse(&bytes) {
             prop_assert_eq!(note.to_bytes(), bytes);
-            let keys = [golden::log_key().verifier(), golden::witness_key().verifier()];
-            let verified = note.verify(&keys);
+            let verified = note.verify(&*KEYS);
             prop_assert!(verified.is_err() || NOTE.starts_with(note.text()));
         }
     }
@@ -166,8 +167,7 @@ proptest! {
     fn a_proof_file_has_one_form(bytes in near(&proof_file())) {
         if let Ok(proof) = TlogProof::parse(&bytes) {
             prop_assert_eq!(proof.to_bytes(), bytes);
-            let policy = TrustPolicy::new_log_only(golden::log_key().verifier()).unwrap();
-            prop_assert!(proof.verify(&leaf_hash(b"entry-259"), &policy).is_err());
+            prop_assert!(proof.verify(&leaf_hash(b"entry-259"), &POLICY).is_err());
         }
     }
 
@@ -223,6 +223,11 @@ fn sizes() -> impl Strategy<Value = u64> {
 /// A tree of any size in which all leaves are the same, so that its nodes are known without it.
 struct Uniform(Vec<Hash>);
 
+static UNIFORM: LazyLock<Uniform> = LazyLock::new(Uniform::new);
+static KEYS: LazyLock<[VerifierKey; 2]> =
+    LazyLock::new(|| [golden::log_key().verifier(), golden::witness_key().verifier()]);
+static POLICY: LazyLock<TrustPolicy> = LazyLock::new(|| TrustPolicy::new_log_only(KEYS[0].clone()).unwrap());
+
 impl Uniform {
     fn new() -> Self {
         let mut nodes = vec![leaf_hash(b"entry")];
@@ -251,7 +256,7 @@ proptest! {
 
     #[test]
     fn proofs_from_tiles_hold_at_any_size(a in sizes(), b in sizes()) {
-        let (uniform, index, old, size) = (Uniform::new(), a.min(b), a.min(b), a.max(b));
+        let (uniform, index, old, size) = (&*UNIFORM, a.min(b), a.min(b), a.max(b));
         let tiles = uniform.tiles();
         let fetch = |tile: &TileId| Some(tiles[usize::from(tile.level())].as_slice());
 
@@ -307,7 +312,7 @@ proptest! {
 
     #[test]
     fn a_tree_is_restored_and_extended_at_any_size(size in sizes()) {
-        let uniform = Uniform::new();
+        let uniform = &*UNIFORM;
         let width = |level: u64| (size >> (8 * level) & 255) as usize;
         let levels = (0..8).map(|level| vec![uniform.0[level as usize * 8]; width(level)]).collect();
         let frontier = Frontier::from_parts(size, uniform.nodes(size));
@@ -357,7 +362,7 @@ proptest! {
 }
 
 #[test]
-fn the_two_errors_that_have_no_proof_to_look_at() {
+fn a_tree_neither_shrinks_nor_extends_the_empty_one() {
     assert_eq!(ProofPlan::consistency(0, 5).unwrap_err(), ProofError::OldSizeZero);
     assert_eq!(ProofPlan::consistency(6, 5).unwrap_err(), ProofError::Shrinks { old: 6, new: 5 });
     let empty = ConsistencyProof::from_hashes(Vec::new()).unwrap();
