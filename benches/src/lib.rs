@@ -1,1 +1,1 @@
-//! Benchmarks.
+//! Benchmarks beside their peers, quoted as ratios: see `README.md`.
