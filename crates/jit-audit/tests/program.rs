@@ -8,11 +8,37 @@
     reason = "tests may panic"
 )]
 
+mod support;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use jit_policy::{FilePath, PolicyBundle, PolicyEngine, Target, cedar};
+use jit_store::ExportPayloads;
+use support::{Plan, World};
+
+/// A rule in Cedar as the table of the other tests has it.
+const CEDAR: &str = r#"
+@id("oncall") @jit_approvals("leads:1")
+permit (principal is Jit::Human, action == Jit::Action::"read", resource in Jit::Resource::"database:prod");
+@id("readonly")
+forbid (principal, action == Jit::Action::"write", resource);
+"#;
+
+async fn cedar_world() -> World {
+    let engine = cedar::CedarEngine::new().unwrap();
+    let descriptor = engine.descriptor().clone();
+    let target = Target { engine: descriptor.name, language: descriptor.language, entrypoint: cedar::ENTRYPOINT };
+    let schema = FilePath::new("jit.cedarschema").unwrap();
+    let files = [
+        (schema.clone(), cedar::BASE_SCHEMA.as_bytes().to_vec()),
+        (FilePath::new("oncall.cedar").unwrap(), CEDAR.as_bytes().to_vec()),
+    ];
+    World::with_policy(7, &engine, &PolicyBundle::new(target, Some(schema), files).unwrap()).await
+}
 
 fn vector(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
@@ -76,6 +102,33 @@ fn replay_does_not_claim_what_it_cannot_do() {
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("policy.evaluated"), "{out}");
     assert_eq!(on_bundle("replay", &vector("bad-field.json"), &[]).0, 1);
+}
+
+#[tokio::test]
+async fn decisions_of_cedar_come_out_the_same_and_the_exported_log_verifies() {
+    let world = cedar_world().await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, plan) in [("denied", Plan::Denied), ("granted", Plan::Granted)] {
+        let bundle = world.bundle(world.run(name, plan).await).await;
+        let file = folder.path().join(format!("{name}.json"));
+        fs::write(&file, bundle.to_bytes().unwrap()).unwrap();
+        assert_eq!(on_bundle("verify", &file, &[]).0, 0);
+        let (code, out) = on_bundle("replay", &file, &[]);
+        assert_eq!(code, 0, "{out}");
+        assert!(!out.is_empty() && out.lines().all(|line| line.ends_with(": Identical")), "{out}");
+    }
+    let tiles = folder.path().join("tiles");
+    world.log.export(&tiles, ExportPayloads::Include).await.unwrap();
+    let (code, out) = on_bundle("verify-log", &tiles, &[]);
+    assert_eq!((code, out.lines().next()), (0, Some("Proved")), "{out}");
+
+    let entries = tiles.join("tile/entries/000.p").join(world.log.size().await.unwrap().to_string());
+    let mut altered = fs::read(&entries).unwrap();
+    let at = altered.windows(17).position(|window| window == b"request.submitted").unwrap();
+    altered[at] = b'R';
+    fs::write(&entries, altered).unwrap();
+    let (code, out) = on_bundle("verify-log", &tiles, &[]);
+    assert_eq!((code, out.lines().next()), (1, Some("Disproved")), "{out}");
 }
 
 #[test]

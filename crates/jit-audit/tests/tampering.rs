@@ -130,13 +130,13 @@ fn mutated(seed: u64) -> Vec<u8> {
     let bytes = value.to_bytes().unwrap();
     // Half of them with a digest that fits.
     match Bundle::parse(&bytes) {
-        Ok(bundle) if seed % 2 == 0 => bundle.to_bytes().unwrap(),
+        Ok(bundle) if seed.is_multiple_of(2) => bundle.to_bytes().unwrap(),
         _ => bytes,
     }
 }
 
 fn mutate(value: &mut Value, next: &mut impl FnMut() -> usize) {
-    if next() % 8 == 0 {
+    if next().is_multiple_of(8) {
         *value = match next() % 5 {
             0 => Value::Bool(true),
             1 => Value::Int(u32::try_from(next() % 100_000).unwrap().into()),

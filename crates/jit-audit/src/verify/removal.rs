@@ -200,7 +200,7 @@ impl<'a> Removals<'a> {
         };
         let of_class = |terms: &[RetentionTerms]| terms.iter().find(|t| t.class == header.retain).map(|t| t.min_s);
         let declared = self.retention.iter().filter_map(|(at, terms)| Some((*at, of_class(terms)?)));
-        let in_force = declared.clone().filter(|(at, _)| *at <= index).last();
+        let in_force = declared.clone().rfind(|(at, _)| *at <= index);
         let later = declared.filter(|(at, _)| (index..purge).contains(at));
         let longest = in_force.into_iter().chain(later).map(|(_, min_s)| min_s).max()?;
         Some((from, from.saturating_add(Duration::from_secs(longest))))
