@@ -10,6 +10,7 @@
 //! - [`BundleBuilder`] takes everything about one case out of a log, under one signed checkpoint.
 //! - [`verify()`] needs the bytes and a trust policy (C2SP tlog-policy) and nothing else: no clock, network or store. It
 //!   names the first record that fails, by index, id and kind, and says why.
+//! - [`trace`] finds a case, and every other name of it, by any one name.
 //! - [`Story`] tells the case, each line with the record that says so, and whether that is proven or only claimed.
 //! - [`replay()`] makes every decision again; [`scan_log`] verifies a whole exported log.
 //!
@@ -37,6 +38,7 @@ mod bundle;
 mod replay;
 mod scan;
 mod story;
+mod trace;
 mod verify;
 
 pub use build::{BuildError, BundleBuilder, RecordingError};
@@ -47,6 +49,7 @@ pub use bundle::{
 pub use replay::{Replayed, replay};
 pub use scan::{Scan, ScanError, scan_log};
 pub use story::{Basis, OpenMatter, Story, StoryLine};
+pub use trace::{Traced, trace};
 pub use verify::{
     AbsentPart, Claims, Examination, ExaminedRecord, Failure, Notice, Place, Reason, RecordReport, Report, Standing,
     StreamReport, StreamState, Verdict, VerifyOptions, verify,
