@@ -5,6 +5,8 @@ use std::fmt;
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest, Sha256};
 
+use crate::base64;
+
 /// A SHA-256 hash in the tree: of a leaf, of an inner node, or a root.
 ///
 /// Displayed as 64 lower-case hex digits; notes and proofs carry it as padded base64.
@@ -43,7 +45,8 @@ impl Hash {
     ///
     /// [`HashError::Hex`] for anything else, upper-case digits included.
     pub fn from_hex(text: &str) -> Result<Self, HashError> {
-        decode(text, 64, &HEXLOWER).ok_or(HashError::Hex)
+        let bytes = if text.len() == 64 { HEXLOWER.decode(text.as_bytes()).ok() } else { None };
+        bytes.and_then(|bytes| Self::from_slice(&bytes).ok()).ok_or(HashError::Hex)
     }
 
     /// Parses 44 characters of padded standard base64 (RFC 4648 section 4) with zero trailing bits.
@@ -52,7 +55,8 @@ impl Hash {
     ///
     /// [`HashError::Base64`] for anything else.
     pub fn from_base64(text: &str) -> Result<Self, HashError> {
-        decode(text, 44, &BASE64).ok_or(HashError::Base64)
+        let bytes = if text.len() == 44 { base64::decode(text) } else { None };
+        bytes.and_then(|bytes| Self::from_slice(&bytes).ok()).ok_or(HashError::Base64)
     }
 
     /// The bytes of the hash.
@@ -72,14 +76,6 @@ impl Hash {
     pub fn to_base64(&self) -> String {
         BASE64.encode(&self.0)
     }
-}
-
-fn decode(text: &str, length: usize, encoding: &data_encoding::Encoding) -> Option<Hash> {
-    if text.len() != length {
-        return None;
-    }
-    let bytes = encoding.decode(text.as_bytes()).ok()?;
-    Hash::from_slice(&bytes).ok()
 }
 
 impl fmt::Display for Hash {

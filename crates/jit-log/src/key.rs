@@ -7,6 +7,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::base64;
 use crate::cosignature;
 use crate::note::NoteSignature;
 use crate::origin::{KeyName, OriginError};
@@ -305,7 +306,7 @@ fn parse_fields(text: &str) -> Result<(KeyName, KeyId, Zeroizing<Vec<u8>>), KeyE
     let name = KeyName::parse(name)?;
     let id = HEXLOWER.decode(id.as_bytes()).ok();
     let id = id.and_then(|id| id.try_into().ok()).ok_or(KeyError::Format)?;
-    let bytes = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Format)?;
+    let bytes = base64::decode(key).ok_or(KeyError::Format)?;
     Ok((name, KeyId(id), Zeroizing::new(bytes)))
 }
 

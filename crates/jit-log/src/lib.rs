@@ -1,5 +1,6 @@
 //! Tamper-evident log: RFC 6962 tree, tiles, proofs, signed notes, checkpoints, trust policy, verifier.
 
+mod base64;
 mod builder;
 mod checkpoint;
 mod cosignature;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
+use crate::base64;
 use crate::cosignature::{self, CosignatureTime};
 use crate::key::{KeyId, SignatureType, SignerKey, VerifierKey};
 use crate::origin::KeyName;
@@ -193,7 +194,7 @@ impl NoteSignature {
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let (name, base64) = line.strip_prefix("— ")?.split_once(' ')?;
-        let bytes = BASE64.decode(base64.as_bytes()).ok()?;
+        let bytes = base64::decode(base64)?;
         let (id, signature) = bytes.split_first_chunk()?;
         if signature.is_empty() {
             return None;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 
+use crate::base64;
 use crate::decimal;
 use crate::hash::{Hash, HashError};
 use crate::policy::{TrustError, TrustPolicy, VerifiedCheckpoint};
@@ -127,8 +128,7 @@ impl TlogProof {
 }
 
 fn parse_extra(line: &str) -> Option<Vec<u8>> {
-    let base64 = line.strip_prefix("extra ")?;
-    let extra = BASE64.decode(base64.as_bytes()).ok()?;
+    let extra = base64::decode(line.strip_prefix("extra ")?)?;
     Some(extra).filter(|extra| !extra.is_empty())
 }
 

@@ -374,6 +374,18 @@ fn a_tree_neither_shrinks_nor_extends_the_empty_one() {
 }
 
 #[test]
+fn base64_in_two_padded_parts_is_refused() {
+    // 2 + 30 and 31 + 1 bytes, in 44 characters each.
+    for text in [format!("AAA={}", "A".repeat(40)), format!("{}=AA==", "A".repeat(39))] {
+        assert!(Hash::from_base64(&text).is_err(), "{text}");
+        assert!(Checkpoint::parse(&format!("log\n1\n{text}\n")).is_err(), "{text}");
+        assert!(TlogProof::parse(format!("c2sp.org/tlog-proof@v1\nindex 0\n{text}\n\n").as_bytes()).is_err(), "{text}");
+    }
+    assert!(TlogProof::parse(b"c2sp.org/tlog-proof@v1\nextra AAA=AAA=\nindex 0\n\n").is_err());
+    assert_eq!(NoteSignature::parse("— a AAAAAAA=AAA="), None);
+}
+
+#[test]
 fn limits_hold_at_their_edge() {
     let line = "— a AAAAAAA=\n";
     let note = |signatures| format!("text\n\n{}", line.repeat(signatures));

@@ -21,7 +21,7 @@ mod golden;
 use golden::Files;
 
 /// Size of the log of which every bit is flipped; its one tile is all there is.
-const SIZE: u64 = 9;
+const SIZE: u64 = 40;
 
 fn log_only() -> TrustPolicy {
     TrustPolicy::new_log_only(VerifierKey::parse(golden::LOG_VKEY).unwrap()).unwrap()
@@ -83,9 +83,9 @@ fn assert_names(result: Result<DirectoryReport, DirectoryError>, path: &str, cha
 
 #[test]
 fn every_bit_of_a_proof_file() {
-    let (leaf, policy) = (leaf_hash(&golden::entry(5)), log_only());
+    let (leaf, policy) = (leaf_hash(&golden::entry(17)), log_only());
     let verifies = |file: &[u8]| TlogProof::parse(file).is_ok_and(|proof| proof.verify(&leaf, &policy).is_ok());
-    let file = proof_file(5).to_bytes();
+    let file = proof_file(17).to_bytes();
     assert!(verifies(&file));
     for (at, changed) in flips(&file) {
         assert!(!verifies(&changed), "byte {at}: {}", String::from_utf8_lossy(&changed));
@@ -94,8 +94,8 @@ fn every_bit_of_a_proof_file() {
 
 #[test]
 fn a_flip_in_extra_changes_nothing_but_extra() {
-    let (leaf, policy) = (leaf_hash(&golden::entry(5)), log_only());
-    let original = proof_file(5).with_extra(b"disclosed".to_vec());
+    let (leaf, policy) = (leaf_hash(&golden::entry(17)), log_only());
+    let original = proof_file(17).with_extra(b"disclosed".to_vec());
     let bytes = original.to_bytes();
     let (header, checkpoint) = bytes.split_at(bytes.len() - original.checkpoint_note().len());
     let mut changed_extra = 0;
@@ -103,7 +103,7 @@ fn a_flip_in_extra_changes_nothing_but_extra() {
         let Ok(proof) = TlogProof::parse(&[&changed, checkpoint].concat()) else { continue };
         if proof.verify(&leaf, &policy).is_ok() {
             assert_ne!(proof.extra(), original.extra(), "byte {at}");
-            assert_eq!(proof_file(5).with_extra(proof.extra().unwrap().to_vec()), proof, "byte {at}");
+            assert_eq!(proof_file(17).with_extra(proof.extra().unwrap().to_vec()), proof, "byte {at}");
             changed_extra += 1;
         }
     }
@@ -188,7 +188,7 @@ fn every_bit_of_every_hash_of_a_proof() {
 #[test]
 fn every_bit_of_a_published_log() {
     let files = golden::export(SIZE);
-    assert_eq!(files.0.keys().collect::<Vec<_>>(), ["checkpoint", "tile/0/000.p/9", "tile/entries/000.p/9"]);
+    assert_eq!(files.0.keys().collect::<Vec<_>>(), ["checkpoint", "tile/0/000.p/40", "tile/entries/000.p/40"]);
     assert_eq!(verify(files.clone()).unwrap().entries(), SIZE);
     for (path, file) in files.0.iter().filter(|(path, _)| *path != CHECKPOINT_PATH) {
         for (at, changed) in flips(file) {
@@ -203,8 +203,8 @@ fn bits_all_over_a_published_log_of_two_levels() {
     assert_eq!(verify(files.clone()).unwrap().tiles(), 3);
     for (path, file) in &files.0 {
         // An odd stride reaches every place of a hash.
-        for at in (0..file.len()).step_by(if file.len() < 100 { 1 } else { 29 }) {
-            let result = verify_with(&files, path, flip(file, at, at / 29 % 8));
+        for at in (0..file.len()).step_by(if file.len() < 100 { 1 } else { 7 }) {
+            let result = verify_with(&files, path, flip(file, at, at / 7 % 8));
             assert_names(result, path, &format!("flip in byte {at}"));
         }
     }
@@ -231,22 +231,22 @@ fn another_history_with_tiles_that_fit_it() {
     let files = golden::export(SIZE);
     let longer = golden::export(SIZE + 1);
     let mut forged = files.clone();
-    let mut entry = longer.0["tile/entries/000.p/10"].clone();
-    let last = [b"\0\x07".as_slice(), b"entry-8"].concat();
+    let mut entry = longer.0["tile/entries/000.p/41"].clone();
+    let last = [b"\0\x08".as_slice(), b"entry-39"].concat();
     let start = entry.windows(last.len()).position(|window| window == last).unwrap();
     entry.truncate(start + last.len());
-    entry[start + 8] = b'7';
+    entry[start + 9] = b'8';
     let mut tile = leaves(SIZE);
-    tile[8] = leaf_hash(b"entry-7");
-    forged.0.insert("tile/entries/000.p/9".to_owned(), entry);
-    forged.0.insert("tile/0/000.p/9".to_owned(), jit_log::tile_bytes(&tile));
+    tile[39] = leaf_hash(b"entry-38");
+    forged.0.insert("tile/entries/000.p/40".to_owned(), entry);
+    forged.0.insert("tile/0/000.p/40".to_owned(), jit_log::tile_bytes(&tile));
     assert!(matches!(verify(forged), Err(DirectoryError::RootMismatch { .. })));
 }
 
 #[test]
 fn the_full_tile_stands_in_for_a_partial_one_that_is_gone() {
     let (mut files, grown) = (golden::export(SIZE), golden::export(256));
-    for (partial, full) in [("tile/0/000.p/9", "tile/0/000"), ("tile/entries/000.p/9", "tile/entries/000")] {
+    for (partial, full) in [("tile/0/000.p/40", "tile/0/000"), ("tile/entries/000.p/40", "tile/entries/000")] {
         files.0.remove(partial);
         assert_names(verify(files.clone()), partial, "removal");
         files.0.insert(full.to_owned(), grown.0[full].clone());
