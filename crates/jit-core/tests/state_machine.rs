@@ -351,8 +351,13 @@ fn run(world: &mut World, case: usize, op: &Op) {
     }
     let Some(command) = command(world, case, op) else { return };
     let before = world.cases[case].phase();
+    let shown = match &command {
+        Command::Approve(act) => world.cases[case].approval_content(&act.approver).as_ref() == Some(&act.content),
+        _ => true,
+    };
     let answer = world.try_act(case, &command);
     let after = world.cases[case].phase();
+    assert!(shown || !matches!(answer, Ok(Ok(()))), "approved what was not asked");
     match answer {
         Ok(Ok(())) => end_child(world),
         Ok(Err(Refusal::NoLongerPermitted)) => {
