@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use jit_core::{
-    Code, Decision, DeterminingRule, Effect, EvaluationError, Obligation, Obligations, Outcome, RuleId,
+    Code, Decision, DeterminingRule, Effect, Engine, EvaluationError, Obligation, Obligations, Outcome, RuleId,
     canonical::{self, Object, Value},
     code,
 };
@@ -21,19 +21,24 @@ use crate::{
 #[derive(Clone)]
 pub struct Evaluator {
     snapshot: Arc<dyn PolicySnapshot>,
+    /// What the snapshot said it is, once: a decision cites what was put in force, whatever is said later.
+    document: Arc<SnapshotDocument>,
+    engine: Engine,
 }
 
 impl Evaluator {
     /// An evaluator of this snapshot.
     #[must_use]
     pub fn new(snapshot: Arc<dyn PolicySnapshot>) -> Self {
-        Self { snapshot }
+        let document = Arc::new(snapshot.document().clone());
+        let engine = snapshot.engine().clone();
+        Self { snapshot, document, engine }
     }
 
     /// The snapshot, as decisions cite it and stores keep it.
     #[must_use]
     pub fn document(&self) -> &SnapshotDocument {
-        self.snapshot.document()
+        &self.document
     }
 
     /// Evaluates an input.
@@ -66,7 +71,7 @@ impl Evaluator {
         Decision {
             outcome,
             policy: self.document().digest(),
-            engine: self.snapshot.engine().clone(),
+            engine: self.engine.clone(),
             default_applied: determining.is_empty() && errors.is_empty(),
             determining: determining.into_iter().collect(),
             errors: errors.into_iter().collect(),
@@ -92,6 +97,7 @@ fn contradiction(raw: &RawEvaluation, determining: &BTreeSet<DeterminingRule>) -
     let forbidding: Option<RuleId> = determining.iter().find(|d| d.effect == Effect::Forbid).map(|d| d.rule.clone());
     match raw.permitted {
         true if !says(Effect::Permit) => Some(failure(code!("permit_without_rule"))),
+        false if says(Effect::Permit) => Some(failure(code!("deny_by_permit"))),
         true if forbidding.is_some() => {
             Some(EvaluationError { code: code!("permit_despite_forbid"), rule: forbidding })
         }

@@ -39,6 +39,9 @@ pub enum InputError {
     /// Too many bytes.
     #[error("input is larger than {MAX_INPUT_BYTES} bytes")]
     TooLarge,
+    /// Nothing is asked for.
+    #[error("input has no action")]
+    NoAction,
     /// Too many entities.
     #[error("input has more than {MAX_ENTITIES} entities")]
     TooManyEntities,
@@ -185,6 +188,12 @@ impl CanonicalInput {
         if parts.entities.len() > MAX_ENTITIES {
             return Err(InputError::TooManyEntities);
         }
+        if parts.actions.is_empty() {
+            return Err(InputError::NoAction);
+        }
+        for fact in parts.facts.values() {
+            fact.value.check_no_reserved_keys()?;
+        }
         for pair in parts.entities.windows(2) {
             if let [a, b] = pair
                 && a.uid >= b.uid
@@ -205,7 +214,9 @@ impl CanonicalInput {
         if bytes.len() > MAX_INPUT_BYTES {
             return Err(InputError::TooLarge);
         }
-        Self::new(canonical::from_slice(bytes)?)
+        let input = Self::new(canonical::from_slice(bytes)?)?;
+        // Sets that were not sorted would be read as others than they are.
+        if input.bytes == bytes { Ok(input) } else { Err(CanonicalError::Deserialize { offset: 0 }.into()) }
     }
 
     /// Reads an input as a record carries it.

@@ -7,7 +7,12 @@ use jit_core::{
     canonical::{self, Value},
 };
 
-use crate::{engine::PolicyEngine, evaluator::Evaluator, input::CanonicalInput, snapshot::SnapshotDocument};
+use crate::{
+    engine::{LoadError, PolicyEngine},
+    evaluator::Evaluator,
+    input::CanonicalInput,
+    snapshot::SnapshotDocument,
+};
 
 /// What is left of a recorded input.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +100,14 @@ pub fn replay(
         let have = engines.iter().map(|e| e.descriptor().clone()).collect();
         return ReplayVerdict::EngineUnavailable { want: want.clone(), have };
     };
-    let Ok(loaded) = engine.load(document.bundle()) else { return ReplayVerdict::SnapshotTampered };
+    let loaded = match engine.load(document.bundle()) {
+        Ok(loaded) => loaded,
+        // The snapshot is intact, and written for a language that the engine at hand does not speak.
+        Err(LoadError::OtherEngine { .. }) => {
+            return ReplayVerdict::EngineUnavailable { want: want.clone(), have: vec![engine.descriptor().clone()] };
+        }
+        Err(_) => return ReplayVerdict::SnapshotTampered,
+    };
     let mut again = Evaluator::new(loaded).evaluate(&input);
     let have = engine.descriptor().clone();
     again.engine = want.clone();

@@ -57,6 +57,9 @@ fn what_could_surprise_at_evaluation_does_not_load() {
         r#"@jit_max_duration("a while")"#,
         r#"@jit_requires("mfa")"#,
         r#"@jit_approval("sre:1")"#,
+        r#"@JIT_approvals("sre:1")"#,
+        r#"@jitapprovals("sre:1")"#,
+        r#"@jit("sre:1")"#,
     ] {
         let rules = format!(r#"@id("r") {obligation} permit(principal, action, resource);"#);
         assert!(matches!(refused(&rules), LoadError::Obligation { .. }), "{obligation}");

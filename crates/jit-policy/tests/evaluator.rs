@@ -46,6 +46,7 @@ fn whatever_is_wrong_makes_it_indeterminate_and_says_which() {
             ]),
             "obligation_conflict",
         ),
+        (RawEvaluation { determining: vec![permit("a")], ..Default::default() }, "deny_by_permit"),
         (RawEvaluation::failed(code!("broken")), "broken"),
     ] {
         let decision = decide(says);

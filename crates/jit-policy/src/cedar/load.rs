@@ -70,7 +70,11 @@ fn rule(path: &FilePath, policy: &Policy) -> Result<(RuleId, Rule), LoadError> {
     let refused = |reason: String| LoadError::Obligation { rule: id.clone(), reason };
     let mut obligations = Vec::new();
     for (name, text) in policy.annotations() {
-        let Some(name) = name.strip_prefix("jit_") else { continue };
+        // A misspelt prefix must not lose an obligation, so everything that could be meant for us is.
+        if !name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("jit")) {
+            continue;
+        }
+        let Some(name) = name.strip_prefix("jit_") else { return Err(refused(format!("@{name} is not known"))) };
         if effect == Effect::Forbid {
             return Err(refused(format!("a forbid demands nothing, so @jit_{name} has no effect")));
         }

@@ -71,10 +71,11 @@ impl PolicyEngine for CedarEngine {
 
     fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
         let target = bundle.target();
-        if target.engine != self.descriptor.name || target.language != self.descriptor.language {
+        let spoken = target.engine == self.descriptor.name && target.language == self.descriptor.language;
+        if !spoken || target.entrypoint != ENTRYPOINT {
             return Err(LoadError::OtherEngine {
-                want: format!("{} {}", target.engine, target.language),
-                have: format!("{} {}", self.descriptor.name, self.descriptor.language),
+                want: format!("{} {}, {}", target.engine, target.language, target.entrypoint),
+                have: format!("{} {}, {ENTRYPOINT}", self.descriptor.name, self.descriptor.language),
             });
         }
         let loaded = load::load(bundle)?;
