@@ -133,7 +133,7 @@ impl Broker {
                 && parent.scope.is_within(&g.approved.scope)
                 && parent.window.is_within(&g.approved.approved)
                 && parent.path == path.unwrap_or_default()
-                && above.interested().iter().all(|holder| parent.holders.contains(holder))
+                && above.barred().iter().all(|holder| parent.holders.contains(holder))
         });
         let state = if as_claimed && above.is_active(now) { ParentState::Active } else { ParentState::Gone };
         Ok((state, Some((above.stream(), above.expected()))))

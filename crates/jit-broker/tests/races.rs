@@ -63,7 +63,7 @@ async fn child_of(world: &World, parent: CaseId) -> CaseId {
         scope: grant.approved.scope.clone(),
         window: grant.approved.approved,
         path: vec![],
-        holders: above.interested(),
+        holders: above.barred(),
     };
     let window = parent.window;
     let asked = request_within("dave", "database:prod/orders/invoices", "read", window).parent(parent).build().unwrap();
