@@ -14,12 +14,15 @@ use crate::bundle::{Bundle, BundleError, BundleLog, BundleRecord, Contents, Excl
 
 /// What no bundle of a case proves.
 const LIMITS: [&str; 5] = [
-    "That no other record has the same stream and number is proven only by a scan of the whole log.",
+    UNIQUENESS_LIMIT,
     "That an open case, or another stream in part, has no later records is not proven.",
     "That the log told the truth when it recorded something is not proven; that it has not changed since is.",
     "That the log showed everyone the same history is proven only by witnesses that cosigned the checkpoint.",
     "The manifest, who exported this bundle and when, are claims of whoever exported it.",
 ];
+/// The limit that every bundle states; a verifier refuses one that hides it.
+pub(crate) const UNIQUENESS_LIMIT: &str =
+    "That no other record has the same stream and number is proven only by a scan of the whole log.";
 /// How often the record of an export is tried again when others write to the same stream.
 const ATTEMPTS: usize = 16;
 

@@ -58,13 +58,15 @@ impl Broker {
         self.after_end(turn.case).await
     }
 
-    /// What follows an end: credentials are taken back, and what hangs below ends too.
+    /// What follows an end: what hangs below ends too, credentials are taken back, and the case is closed once it can be.
+    /// Done again whenever it is due; what was done is not done twice.
     pub(crate) async fn after_end(&self, case: Case) -> Result<Phase, BrokerError> {
         let id = case.id();
-        self.revoke_credentials(&case).await?;
         if let Some((grant, end)) = case.grant().and_then(|g| g.end.as_ref().map(|e| (g.id, e.leaf))) {
             self.end_children(&Lookup::new(LookupFamily::Parent, grant), end).await?;
         }
+        self.revoke_credentials(&case).await?;
+        Box::pin(self.settle(id)).await?;
         Ok(self.load_existing(id).await?.phase())
     }
 

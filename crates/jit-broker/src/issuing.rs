@@ -163,7 +163,8 @@ impl Broker {
                 let turn = self.outcome_turn(case.id(), &command).await?;
                 if turn.outcome.is_err() {
                     if let Err(error) = issuer.abandon(prepared).await {
-                        tracing::error!(case = %case.id(), %credential, %error, "a prepared credential was not given up");
+                        self.mint_unknown(case.id(), credential, error.code()).await?;
+                        return Err(BrokerError::MintUnknown(credential));
                     }
                     return Err(self.mint_failed(case.id(), credential, code!("not_as_intended")).await?);
                 }
@@ -175,13 +176,17 @@ impl Broker {
         match outcome {
             Ok(minted) => Ok(minted),
             Err(MintError::Unknown { cause }) => {
-                let reconcile_at = self.clock.now().at.saturating_add(self.settings.resolve_after);
-                let command = Command::MintUnknown { credential, cause, reconcile_at };
-                self.outcome_turn(case.id(), &command).await?;
+                self.mint_unknown(case.id(), credential, cause).await?;
                 Err(BrokerError::MintUnknown(credential))
             }
             Err(other) => Err(self.mint_failed(case.id(), credential, other.code()).await?),
         }
+    }
+
+    async fn mint_unknown(&self, case: CaseId, credential: CredentialId, cause: Code) -> Result<(), BrokerError> {
+        let reconcile_at = self.clock.now().at.saturating_add(self.settings.resolve_after);
+        self.outcome_turn(case, &Command::MintUnknown { credential, cause, reconcile_at }).await?;
+        Ok(())
     }
 
     async fn mint_failed(
@@ -235,7 +240,13 @@ impl Broker {
                     }
                     reason
                 }
-                (Ok(()), Err(error)) => error.to_string(),
+                (Ok(()), Err(error)) => {
+                    // The record is there, so its revocation can be recorded like any other.
+                    if self.revoke_credential(case, credential).await.is_ok() {
+                        return Err(BrokerError::NotReleased { credential, reason: error.to_string() });
+                    }
+                    error.to_string()
+                }
             },
             Err(error) => error.to_string(),
         };

@@ -108,7 +108,7 @@ impl Broker {
             let command = Command::RevocationReconciled { credential, dead, finding, retry_at };
             self.outcome_turn(id, &command).await?;
         }
-        if state == RevocationState::Failed {
+        if matches!(state, RevocationState::None | RevocationState::Failed) {
             self.revoke_credential(id, credential).await?;
         }
         Ok(())

@@ -78,13 +78,17 @@ impl Broker {
         match work.id().task {
             DueTask::ResolveMint(credential) => self.resolve_mint(id, credential).await?,
             DueTask::Revocation(credential) => self.resolve_revocation(id, credential).await?,
+            DueTask::FollowEnd => {
+                let case = self.load_existing(id).await?;
+                self.after_end(case).await?;
+            }
             _ => {}
         }
         self.settle(id).await
     }
 
     /// Records everything that is due in a case by itself, and what follows from it.
-    async fn settle(&self, id: CaseId) -> Result<(), BrokerError> {
+    pub(crate) async fn settle(&self, id: CaseId) -> Result<(), BrokerError> {
         loop {
             let case = self.load_existing(id).await?;
             let Some(retain) = case.retain().cloned() else { return Ok(()) };

@@ -1,8 +1,8 @@
 //! One turn of a case: read it, decide, record, append. The only way this crate changes a case.
 
 use jit_core::{
-    Case, CaseId, ClockReading, Command, Context, Entitlement, EntitlementId, Expected, Record, Refusal, StepOrigin,
-    StreamId,
+    Case, CaseId, ClockReading, Command, Context, Entitlement, EntitlementId, Expected, Kind, Record, Refusal,
+    StepOrigin, StreamId,
 };
 use jit_store::{AppendError, AppendRequest, Appended};
 
@@ -109,6 +109,9 @@ impl Broker {
             let Some(command) = case.due_command(read.at).filter(|_| !records.is_empty() || commands.is_empty()) else {
                 break;
             };
+            if command == Command::Close && leaves_children(&before, &case) {
+                break;
+            }
             let decided = case.decide(&command, &self.context(&case, &command, ledger.as_ref(), &read));
             if decided.steps.is_empty() {
                 break;
@@ -190,4 +193,11 @@ impl Broker {
         }
         Ok(entries)
     }
+}
+
+/// Whether a grant ended in this turn before its time, so that what hangs below it must end before the case is closed.
+/// When a window ends, the windows below it have ended too.
+fn leaves_children(before: &Case, after: &Case) -> bool {
+    let end = |case: &Case| case.grant().and_then(|g| g.end.as_ref().map(|e| (g.activated.is_some(), e.kind.clone())));
+    end(before).is_none() && end(after).is_some_and(|(activated, kind)| activated && kind != Kind::GrantExpired)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jit_broker::{Broker, BrokerError};
 use jit_core::*;
 use jit_policy::{Eligibility, EntityDirectory, FactError, FactQuery, FactSource, Gathered};
+use jit_testkit::{Calls, Fault, MemoryTarget};
 use support::*;
 use tokio::sync::{Barrier, Notify};
 
@@ -147,4 +148,75 @@ async fn of_two_ends_on_one_entitlement_exactly_one_counts_on_the_other() {
         assert_eq!((counted[0].len(), counted[1].len()), (0, 1), "round {round}: {counted:?}");
         world.assert_invariants().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_an_end_is_done_even_if_it_fails_at_first() {
+    for k in 1..=8 {
+        let target = Arc::new(MemoryTarget::new());
+        let world = World::with_issuer(target.clone()).await;
+        let alice = person("alice").id();
+        let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+        let _ = world.issue(parent, &alice).await.unwrap();
+        let child = child_of(&world, parent).await;
+        let _ = world.issue(child, &person("dave").id()).await.unwrap();
+
+        world.backend.fail_at(k, Calls::Commits, Fault::Before);
+        let ended = world.broker.terminate(&key("e"), parent, alice.clone(), None).await;
+        world.backend.heal(Calls::All);
+        if k == 1 {
+            assert!(ended.is_err());
+            world.broker.terminate(&key("e"), parent, alice, None).await.unwrap();
+        }
+        // Long before anything expires by itself.
+        for _ in 0..4 {
+            world.clock.advance(std::time::Duration::from_secs(60));
+            tokio::time::advance(std::time::Duration::from_secs(60)).await;
+            world.broker.sweep().await.unwrap();
+        }
+        assert_eq!(world.broker.case(child).await.unwrap().phase(), Phase::Ended, "commit {k}");
+        assert_eq!(target.working(), [], "commit {k}");
+        world.assert_invariants().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_holds_a_grant_further_up_cannot_approve() {
+    let world = World::new().await;
+    let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+    let _ = world.issue(parent, &person("alice").id()).await.unwrap();
+    let child = child_of(&world, parent).await;
+    let _ = world.issue(child, &person("dave").id()).await.unwrap();
+    let above = world.broker.case(child).await.unwrap();
+    let grant = above.grant().unwrap();
+    let claim = |holders| ParentGrant {
+        case: child,
+        grant: grant.id,
+        scope: grant.approved.scope.clone(),
+        window: grant.approved.approved,
+        path: vec![above.request().unwrap().submitted.parent.clone().unwrap().grant],
+        holders,
+    };
+    let ask = |holders| {
+        let window = grant.approved.approved;
+        request_within("dave", "database:prod/orders/invoices", "read", window).parent(claim(holders)).build().unwrap()
+    };
+    // Leaving Alice out is refused, and naming her keeps her from approving.
+    let hidden = world.broker.submit(&key("hidden"), ask(above.interested())).await;
+    assert!(matches!(hidden, Err(BrokerError::Refused { refusal: Refusal::ParentGone, .. })), "{hidden:?}");
+    let case = world.broker.submit(&key("honest"), ask(above.barred())).await.unwrap().case;
+    let own = world.approve(case, "alice", "sre").await;
+    assert!(matches!(own, Err(BrokerError::Refused { refusal: Refusal::Interested(_), .. })), "{own:?}");
+}
+
+#[tokio::test]
+async fn strangers_leave_a_bounded_trace_in_a_case() {
+    let world = World::new().await;
+    let case = world.broker.submit(&key("k"), request("alice", "database:prod/orders", "read")).await.unwrap().case;
+    let mallory = person("mallory").id();
+    for i in 0..MAX_REFUSALS + 5 {
+        let refused = world.broker.withdraw(&key(&format!("w{i}")), case, mallory.clone(), None).await;
+        assert!(matches!(refused, Err(BrokerError::Refused { .. })), "{refused:?}");
+    }
+    assert_eq!(world.kinds(case).await.len(), 2 + MAX_REFUSALS);
 }

@@ -7,7 +7,7 @@ use crate::{
     event::{Event, Kind},
     ids::CredentialId,
     principal::{Principal, PrincipalId},
-    record::{Record, StreamId},
+    record::{Header, Record, StreamId},
     text::SystemName,
     time::Timestamp,
 };
@@ -88,6 +88,8 @@ pub enum DueTask {
     Lapse,
     /// The grant's window ends.
     Expire,
+    /// The grant has ended: credentials are taken back and what hangs below ends too, until the case is closed.
+    FollowEnd,
     /// A mint has no outcome, or an unknown one.
     ResolveMint(CredentialId),
     /// A credential expires by itself.
@@ -152,10 +154,15 @@ pub fn project(record: &Record) -> Projection {
             p.done.push(due(DueTask::Lapse));
         }
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
-        _ if is_end(&header.kind) => p.done.push(due(DueTask::Expire)),
+        // An end is not done with when it is recorded: what follows from it may fail, and is due until the case is closed.
+        _ if is_end(&header.kind) => {
+            p.done.push(due(DueTask::Expire));
+            p.due.push((due(DueTask::FollowEnd), header.at));
+        }
+        Event::CaseClosed(_) => p.done.push(due(DueTask::FollowEnd)),
         _ => {
             if let Some(credential) = credential {
-                project_credential(&mut p, &event, header.stream, credential);
+                project_credential(&mut p, &event, header, credential);
             }
         }
     }
@@ -178,8 +185,8 @@ pub fn is_end(kind: &Kind) -> bool {
     )
 }
 
-fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, credential: CredentialId) {
-    let due = |task| DueId { stream, task };
+fn project_credential(p: &mut Projection, event: &Event, header: &Header, credential: CredentialId) {
+    let due = |task| DueId { stream: header.stream, task };
     let mint = due(DueTask::ResolveMint(credential));
     let expiry = due(DueTask::CredentialExpiry(credential));
     let revocation = due(DueTask::Revocation(credential));
@@ -201,6 +208,8 @@ fn project_credential(p: &mut Projection, event: &Event, stream: StreamId, crede
             if let Some(descriptor) = &e.descriptor {
                 p.lookups.push(Lookup::new(LookupFamily::Fingerprint, descriptor.fingerprint));
                 p.due.extend(expires(descriptor));
+                // It exists and was never released, so it is taken back.
+                p.due.push((revocation, header.at));
             }
         }
         Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => p.done.extend([expiry, revocation]),

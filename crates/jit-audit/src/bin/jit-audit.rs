@@ -56,7 +56,8 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("jit-audit: {error}");
+            // Nobody may be listening any more.
+            let _ = writeln!(io::stderr(), "jit-audit: {error}");
             ExitCode::from(2)
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jit_core::{Kind, StreamId};
 
 use crate::{
+    build::UNIQUENESS_LIMIT,
     bundle::{Bundle, Scope},
     verify::{
         reason::Reason,
@@ -17,6 +18,9 @@ use crate::{
 pub(super) fn judge(bundle: &Bundle, records: &[ExaminedRecord], report: &mut Report) {
     let manifest = &bundle.manifest;
     report.claims = Some(Claims { scope: bundle.scope, manifest: manifest.clone(), limits: bundle.limits.clone() });
+    if !bundle.limits.iter().any(|limit| limit.as_str() == UNIQUENESS_LIMIT) {
+        report.fail(None, Reason::Manifest("stated limits"));
+    }
     let absent = [
         ("renewals", bundle.renewals.is_some()),
         ("stream_proofs", bundle.stream_proofs.is_some()),

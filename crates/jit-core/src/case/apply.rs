@@ -97,6 +97,7 @@ impl Case {
         match event {
             Event::RequestSubmitted(e) => self.request = Some(CaseRequest { leaf, submitted: e.clone() }),
             Event::RequestRefused(_) => self.refused = true,
+            Event::CommandRefused(_) => self.refusals = self.refusals.saturating_add(1),
             Event::RequestWithdrawn(_) => self.unsuccessful = Some(Phase::Withdrawn),
             Event::RequestLapsed(_) => self.unsuccessful = Some(Phase::Lapsed),
             Event::GrantDenied(_) => self.unsuccessful = Some(Phase::Denied),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     approval::ApprovalMethod,
     case::{
-        Case, Phase,
+        Case, MAX_REFUSALS, Phase,
         command::{Approve, Context, Decided},
         refusal::Refusal,
     },
@@ -113,7 +113,7 @@ impl Case {
 
     /// Refuses a participant's act, on the record if the case still takes records.
     pub(super) fn refused_act(&self, by: PrincipalId, act: Code, refusal: Refusal) -> Decided {
-        if self.closed || self.head.is_none() {
+        if self.closed || self.head.is_none() || self.refusals >= MAX_REFUSALS {
             return Decided::refused(refusal);
         }
         let record = CommandRefused { by, act, code: refusal.code() };

@@ -144,7 +144,6 @@ impl Case {
         }
     }
 
-    /// A credential that is not what was intended is recorded as issued all the same: it exists, and must be revoked.
     pub(super) fn issued(
         &self,
         credential: CredentialId,
@@ -157,9 +156,10 @@ impl Case {
         };
         let issued = CredentialIssued { descriptor: descriptor.clone() }.into();
         if !as_intended(intended, credential, descriptor) {
-            // The record must not claim more than was approved, so a mint that went astray is a failed one.
-            let failed = CredentialFailed { cause: code!("not_as_intended") };
-            return Decided::about(credential, [failed.into()]).but(Refusal::NotAsIntended(credential));
+            // Something exists that nobody approved. It is not recorded as issued, which would claim so, nor as failed, which
+            // would forget it: it is looked for at once, and taken back.
+            let astray = CredentialUnknown { cause: code!("not_as_intended"), reconcile_at: context.now };
+            return Decided::about(credential, [astray.into()]).but(Refusal::NotAsIntended(credential));
         }
         let Ok(grant) = self.live_grant() else {
             return Decided::about(credential, [issued]).but(Refusal::EndedMeanwhile(credential));

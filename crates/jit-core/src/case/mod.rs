@@ -43,6 +43,9 @@ use crate::{
     window::Window,
 };
 
+/// How many refused acts of participants one case records: who may not act must not make it grow without end.
+pub const MAX_REFUSALS: usize = 64;
+
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -252,6 +255,7 @@ pub struct Case {
     credentials: BTreeMap<CredentialId, CaseCredential>,
     obligations: BTreeMap<ObligationId, CaseObligation>,
     commands: BTreeMap<CommandId, Event>,
+    refusals: usize,
 }
 
 impl Case {
@@ -274,6 +278,7 @@ impl Case {
             credentials: BTreeMap::new(),
             obligations: BTreeMap::new(),
             commands: BTreeMap::new(),
+            refusals: 0,
         }
     }
 
