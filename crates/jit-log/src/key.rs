@@ -163,8 +163,8 @@ impl VerifierKey {
     }
 
     /// Whether `signature`, without the key id that precedes it in its line, is by this key over
-    /// `text`. Strict: low-order points and non-canonical encodings are refused (RFC 8032 and the
-    /// taming of its variants).
+    /// `text`. Strict: low-order points and non-canonical encodings are refused (RFC 8032 section 5.1.7
+    /// leaves both to the verifier).
     #[must_use]
     pub(crate) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         match self.kind {
