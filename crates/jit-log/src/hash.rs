@@ -118,7 +118,7 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-/// Why bytes or text are not a [`Hash`].
+/// Why bytes or text are not a [`Hash`](struct@Hash).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {

@@ -163,8 +163,7 @@ impl VerifierKey {
     }
 
     /// Whether `signature`, without the key id that precedes it in its line, is by this key over
-    /// `text`. Strict: low-order points and non-canonical encodings are refused (RFC 8032 section 5.1.7
-    /// leaves both to the verifier).
+    /// `text`. Also refuses points of low order, which RFC 8032 section 5.1.7 lets through.
     #[must_use]
     pub(crate) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         match self.kind {

@@ -10,7 +10,7 @@ use crate::tile::{TILE_WIDTH, TileId};
 
 /// What to fetch for a proof, and how to make it from what was fetched.
 ///
-/// `P` is what comes out: an [`InclusionProof`], a [`ConsistencyProof`], or a root as [`Hash`].
+/// `P` is what comes out: an [`InclusionProof`], a [`ConsistencyProof`], or a root as [`Hash`](struct@Hash).
 /// At most two tiles a level are asked for: one on the way to the leaf and one on the right edge.
 ///
 /// ```
