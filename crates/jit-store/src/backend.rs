@@ -7,8 +7,8 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey, LeaseRequest, Locked, LookupKey,
-    Row, StreamKey, StreamState, TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, Locked, LookupKey,
+    Projections, Row, StreamKey, StreamState, TreeNodes, TreeRead,
 };
 
 /// A database that holds one log: transactions and rows, no domain knowledge, no hashing.
@@ -29,7 +29,7 @@ use crate::row::{
 ///    [`OutcomeUnknown`](BackendError::OutcomeUnknown), never `Unavailable`.
 /// 5. **Reads see whole commits**, in order: a read that begins after a commit answered sees that commit;
 ///    a read that sees row *i* sees every row below *i*.
-/// 6. **Insert only.** Heads, stream heads and due work are replaced; nothing else that was written
+/// 6. **Insert only.** The head, leases and [`Projections`] are replaced; nothing else that was written
 ///    changes. Only payloads may be deleted.
 /// 7. **Refuse a wrong batch.** If the rows do not start at the current size, are not dense, or a
 ///    record id is present already, `commit` answers [`Corrupt`](BackendError::Corrupt) and writes nothing.
@@ -72,17 +72,31 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Records filed under a look-up key, from index `from` on.
     async fn lookup(&self, key: LookupKey, from: u64, limit: usize) -> Result<Vec<Row>, BackendError>;
 
-    /// Leaf hashes by index, without the records.
-    async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError>;
+    /// Leaf hashes, full tiles and roots of full tiles, without the records; in one round trip where there are any.
+    async fn tree(&self, want: TreeRead) -> Result<TreeNodes, BackendError>;
 
-    /// Full tiles; `None` for one that is not stored.
-    async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError>;
+    /// Work that falls due before `before_us` (exclusive), whether or not somebody holds it, and comes after the time and
+    /// key of `after`.
+    async fn due(
+        &self,
+        after: Option<(i64, DueKey)>,
+        before_us: i64,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, BackendError>;
 
-    /// The roots of full tiles of one level, by index, without their hashes.
-    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError>;
+    /// The heads of all streams, ascending by key, after the key `after`.
+    async fn scan_streams(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, StreamState)>, BackendError>;
 
-    /// Work that falls due before `before_us` (exclusive), whether or not somebody holds it.
-    async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError>;
+    /// All look-up entries, ascending by key and index, after the entry `after`.
+    async fn scan_lookups(
+        &self,
+        after: Option<(LookupKey, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(LookupKey, u64)>, BackendError>;
 
     /// Takes leases on due work nobody else holds, and returns the work with them. What `request.holder` holds
     /// already is renewed and returned again.
@@ -108,6 +122,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// The smallest checkpoint of at least the given size, or the largest of all if none is given.
     async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError>;
+
+    /// Takes the log's lock, waiting for it, and begins with no projections at all: no stream heads, no look-up
+    /// entries, no due work. Until the rebuild is committed others read what was there before.
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>, BackendError>;
 }
 
 /// The log's lock, with what [`Begin`] asked for. Dropping it rolls back.
@@ -121,6 +139,22 @@ pub trait Transaction: fmt::Debug + Send {
     /// # Errors
     /// [`BackendError::OutcomeUnknown`] if the batch may or may not have been written; with any other error it was not.
     async fn commit(self: Box<Self>, batch: Batch) -> Result<(), BackendError>;
+}
+
+/// The log's lock, while its projections are written anew. Dropping it leaves the old ones.
+#[async_trait]
+pub trait Rebuild: fmt::Debug + Send {
+    /// The head under the lock.
+    fn head(&self) -> &Head;
+
+    /// Adds projections to those added before, by the rules of a [`Batch`].
+    async fn add(&mut self, projections: Projections) -> Result<(), BackendError>;
+
+    /// Replaces the old projections durably and frees the lock.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    async fn commit(self: Box<Self>) -> Result<(), BackendError>;
 }
 
 /// What was wrong below an error.

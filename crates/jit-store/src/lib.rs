@@ -47,7 +47,7 @@ mod working;
 
 pub use anchor::{Anchor, AnchorError, FileAnchor, Published};
 pub use append::{AppendError, AppendRequest, InvalidRequest, LogRecord, MAX_REQUEST_RECORDS, Records};
-pub use backend::{Backend, BackendError, Source, Transaction};
+pub use backend::{Backend, BackendError, Rebuild, Source, Transaction};
 pub use config::{ConfigError, EffectRequirement, LogConfig};
 pub use creating::CreateError;
 pub use error::ReadError;
@@ -60,7 +60,8 @@ pub use receipt::{Appended, Receipt, ReceiptError};
 pub use retention::{AGENT_CLASS, GOVERNANCE_CLASS, RetentionError, RetentionPolicy};
 pub use row::{
     Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow,
+    LeaseRequest, Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow, TreeNodes,
+    TreeRead,
 };
 pub use signer::{CheckpointSigner, Ed25519Signer, SignError};
 pub use system::{OsEntropy, SystemClock};

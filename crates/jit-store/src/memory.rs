@@ -1,17 +1,18 @@
 //! A log in memory: for tests, examples and as the model of what a backend is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use crate::backend::{Backend, BackendError, Transaction};
+use crate::backend::{Backend, BackendError, Rebuild, Transaction};
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow,
+    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Holder, Incarnation, Known, Lease, LeaseKey,
+    LeaseRequest, Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow, TreeNodes,
+    TreeRead,
 };
 
 /// A [`Backend`] that keeps everything in memory. Clones share the same log; what is durable lasts
@@ -40,15 +41,22 @@ struct Stored {
     head: Option<Head>,
     rows: Vec<Row>,
     records: HashMap<RecordKey, u64>,
-    streams: HashMap<StreamKey, (StreamState, Vec<u64>)>,
-    lookups: BTreeSet<(LookupKey, u64)>,
+    by_stream: HashMap<StreamKey, Vec<u64>>,
     tiles: HashMap<TileKey, TileRow>,
-    due: BTreeMap<(i64, DueKey), Vec<u8>>,
-    due_at: HashMap<DueKey, i64>,
+    derived: Derived,
     blobs: HashMap<BlobKey, Vec<u8>>,
     checkpoints: BTreeMap<u64, CheckpointRow>,
     leases: HashMap<LeaseKey, Held>,
     fence: u64,
+}
+
+/// What [`Projections`] add up to.
+#[derive(Debug, Default)]
+struct Derived {
+    streams: BTreeMap<StreamKey, StreamState>,
+    lookups: BTreeSet<(LookupKey, u64)>,
+    due: BTreeMap<(i64, DueKey), Vec<u8>>,
+    due_at: HashMap<DueKey, i64>,
 }
 
 #[derive(Debug)]
@@ -100,42 +108,16 @@ impl Stored {
         }
         for row in batch.rows {
             self.records.insert(row.record, row.index);
-            let empty = StreamState { next: 0, leaf: row.leaf, closed: false };
-            self.streams.entry(row.stream).or_insert((empty, Vec::new())).1.push(row.index);
+            self.by_stream.entry(row.stream).or_default().push(row.index);
             self.rows.push(row);
         }
-        for (key, head) in batch.streams {
-            self.streams.entry(key).or_insert((head, Vec::new())).0 = head;
-        }
-        self.lookups.extend(batch.lookups);
         self.tiles.extend(batch.tiles.into_iter().map(|tile| (tile.key, tile)));
-        for key in batch.due_done {
-            self.unschedule(key);
-        }
-        for DueRow { key, at_us, work } in batch.due {
-            self.unschedule(key);
-            self.due_at.insert(key, at_us);
-            self.due.insert((at_us, key), work);
-        }
+        self.derived.add(batch.projections);
         for (key, bytes) in batch.blobs {
             self.blobs.entry(key).or_insert(bytes);
         }
         self.head = Some(batch.head);
         Ok(())
-    }
-
-    fn unschedule(&mut self, key: DueKey) {
-        if let Some(at) = self.due_at.remove(&key) {
-            self.due.remove(&(at, key));
-        }
-    }
-
-    fn due_rows(&self, before_us: i64) -> impl Iterator<Item = DueRow> {
-        self.due.range(..(before_us, DueKey::from_bytes([0; 32]))).map(|((at_us, key), work)| DueRow {
-            key: *key,
-            at_us: *at_us,
-            work: work.clone(),
-        })
     }
 
     fn lease(&mut self, key: LeaseKey, request: LeaseRequest) -> Option<Lease> {
@@ -154,6 +136,33 @@ impl Stored {
         let until = now.checked_add(request.ttl);
         self.leases.insert(key, Held { holder, fence, until });
         Some(Lease { key, holder, fence })
+    }
+}
+
+impl Derived {
+    fn add(&mut self, added: Projections) {
+        self.streams.extend(added.streams);
+        self.lookups.extend(added.lookups);
+        for key in added.due_done {
+            self.unschedule(key);
+        }
+        for DueRow { key, at_us, work } in added.due {
+            self.unschedule(key);
+            self.due_at.insert(key, at_us);
+            self.due.insert((at_us, key), work);
+        }
+    }
+
+    fn unschedule(&mut self, key: DueKey) {
+        if let Some(at) = self.due_at.remove(&key) {
+            self.due.remove(&(at, key));
+        }
+    }
+
+    fn due_rows(&self, after: Option<(i64, DueKey)>, before_us: i64) -> impl Iterator<Item = DueRow> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.due.range((start, Bound::Unbounded)).take_while(move |((at_us, _), _)| *at_us < before_us);
+        rows.map(|((at_us, key), work)| DueRow { key: *key, at_us: *at_us, work: work.clone() })
     }
 }
 
@@ -176,7 +185,7 @@ impl Backend for MemoryBackend {
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
         let lock = Arc::clone(&self.writer).lock_owned().await;
         let log = self.read()?;
-        let stream = |key| log.streams.get(key).map(|(head, _)| *head);
+        let stream = |key| log.derived.streams.get(key).copied();
         let streams = want.streams.iter().map(stream).collect();
         let known = |key| {
             let index = *log.records.get(key)?;
@@ -199,7 +208,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn stream_head(&self, key: StreamKey) -> Result<Option<StreamState>, BackendError> {
-        Ok(self.read()?.streams.get(&key).map(|(head, _)| *head))
+        Ok(self.read()?.derived.streams.get(&key).copied())
     }
 
     async fn rows(&self, range: Range<u64>) -> Result<Vec<Row>, BackendError> {
@@ -208,33 +217,56 @@ impl Backend for MemoryBackend {
 
     async fn stream_rows(&self, key: StreamKey, from_n: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
         let log = self.read()?;
-        let indexes = log.streams.get(&key).map_or(&[][..], |(_, indexes)| indexes);
+        let indexes = log.by_stream.get(&key).map_or(&[][..], Vec::as_slice);
         Ok(log.rows_at(slice(indexes, &(from_n..u64::MAX)).iter().take(limit)))
     }
 
     async fn lookup(&self, key: LookupKey, from: u64, limit: usize) -> Result<Vec<Row>, BackendError> {
         let log = self.read()?;
-        let found = log.lookups.range((key, from)..=(key, u64::MAX)).map(|(_, index)| index);
+        let found = log.derived.lookups.range((key, from)..=(key, u64::MAX)).map(|(_, index)| index);
         Ok(log.rows_at(found.take(limit)))
     }
 
-    async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        Ok(slice(&self.read()?.rows, &range).iter().map(|row| row.leaf).collect())
-    }
-
-    async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
+    async fn tree(&self, want: TreeRead) -> Result<TreeNodes, BackendError> {
         let log = self.read()?;
-        Ok(keys.iter().map(|key| log.tiles.get(key).cloned()).collect())
+        let leaves = |range: &Range<u64>| slice(&log.rows, range).iter().map(|row| row.leaf).collect();
+        let root = |level, index| log.tiles.get(&TileKey { level, index }).map(|tile| tile.root);
+        let roots = |(level, range): (u8, Range<u64>)| range.map_while(|index| root(level, index)).collect();
+        Ok(TreeNodes {
+            leaves: want.leaves.iter().map(leaves).collect(),
+            tiles: want.tiles.iter().map(|key| log.tiles.get(key).cloned()).collect(),
+            roots: want.roots.into_iter().map(roots).collect(),
+        })
     }
 
-    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
+    async fn due(
+        &self,
+        after: Option<(i64, DueKey)>,
+        before_us: i64,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, BackendError> {
+        Ok(self.read()?.derived.due_rows(after, before_us).take(limit).collect())
+    }
+
+    async fn scan_streams(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, StreamState)>, BackendError> {
         let log = self.read()?;
-        let keys = range.map(|index| TileKey { level, index });
-        Ok(keys.map_while(|key| log.tiles.get(&key).map(|tile| tile.root)).collect())
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = log.derived.streams.range((start, Bound::Unbounded)).take(limit);
+        Ok(found.map(|(key, state)| (*key, *state)).collect())
     }
 
-    async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
-        Ok(self.read()?.due_rows(before_us).take(limit).collect())
+    async fn scan_lookups(
+        &self,
+        after: Option<(LookupKey, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
+        let log = self.read()?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(log.derived.lookups.range((start, Bound::Unbounded)).take(limit).copied().collect())
     }
 
     async fn claim(
@@ -244,7 +276,7 @@ impl Backend for MemoryBackend {
         request: LeaseRequest,
     ) -> Result<Vec<(DueRow, Lease)>, BackendError> {
         let mut log = self.write()?;
-        let due: Vec<DueRow> = log.due_rows(before_us).collect();
+        let due: Vec<DueRow> = log.derived.due_rows(None, before_us).collect();
         let claimed = due.into_iter().filter_map(|row| log.lease(row.key.into(), request).map(|lease| (row, lease)));
         Ok(claimed.take(limit).collect())
     }
@@ -284,6 +316,12 @@ impl Backend for MemoryBackend {
         };
         Ok(found.map(|(_, row)| row.clone()))
     }
+
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>, BackendError> {
+        let lock = Arc::clone(&self.writer).lock_owned().await;
+        let head = self.read()?.head.clone().ok_or(BackendError::NotCreated)?;
+        Ok(Box::new(MemoryRebuild { backend: self.clone(), _lock: lock, head, derived: Derived::default() }))
+    }
 }
 
 #[derive(Debug)]
@@ -301,6 +339,31 @@ impl Transaction for MemoryTransaction {
 
     async fn commit(self: Box<Self>, batch: Batch) -> Result<(), BackendError> {
         self.backend.write()?.apply(batch)
+    }
+}
+
+#[derive(Debug)]
+struct MemoryRebuild {
+    backend: MemoryBackend,
+    _lock: OwnedMutexGuard<()>,
+    head: Head,
+    derived: Derived,
+}
+
+#[async_trait]
+impl Rebuild for MemoryRebuild {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    async fn add(&mut self, projections: Projections) -> Result<(), BackendError> {
+        self.derived.add(projections);
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), BackendError> {
+        self.backend.write()?.derived = self.derived;
+        Ok(())
     }
 }
 

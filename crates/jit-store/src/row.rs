@@ -4,6 +4,7 @@
 //! piece of work, and never computes a hash.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 macro_rules! bytes_newtype {
@@ -208,6 +209,42 @@ pub struct Locked {
     pub incarnation: Incarnation,
 }
 
+/// What is derived from records and stored beside them. It can be computed again from the records alone, so it is
+/// no evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Projections {
+    /// New heads of the streams written to, each stream once.
+    pub streams: Vec<(StreamKey, StreamState)>,
+    /// Look-up entries to add, each once: key and record index.
+    pub lookups: Vec<(LookupKey, u64)>,
+    /// Work to schedule, each key once; replaces work of the same key.
+    pub due: Vec<DueRow>,
+    /// Work that is no longer wanted; unknown keys are ignored, and no key is also in `due`.
+    pub due_done: Vec<DueKey>,
+}
+
+/// What is to be read of the tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TreeRead {
+    /// Leaf hashes, by index.
+    pub leaves: Vec<Range<u64>>,
+    /// Full tiles.
+    pub tiles: Vec<TileKey>,
+    /// Roots of full tiles, by level and index.
+    pub roots: Vec<(u8, Range<u64>)>,
+}
+
+/// What was read of the tree: one answer for each entry of a [`TreeRead`], in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TreeNodes {
+    /// Leaf hashes, as far as there are leaves.
+    pub leaves: Vec<Vec<HashBytes>>,
+    /// Tiles; `None` for one that is not stored.
+    pub tiles: Vec<Option<TileRow>>,
+    /// Roots, up to the first tile that is not stored.
+    pub roots: Vec<Vec<HashBytes>>,
+}
+
 /// Everything one commit writes, all of it or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -217,14 +254,8 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Tiles that these records complete.
     pub tiles: Vec<TileRow>,
-    /// New heads of the streams written to, each stream once.
-    pub streams: Vec<(StreamKey, StreamState)>,
-    /// Look-up entries to add: key and record index.
-    pub lookups: Vec<(LookupKey, u64)>,
-    /// Work to schedule; replaces work of the same key.
-    pub due: Vec<DueRow>,
-    /// Work that is no longer wanted; unknown keys are ignored, and no key is also in `due`.
-    pub due_done: Vec<DueKey>,
+    /// What follows from the records and is kept to find them.
+    pub projections: Projections,
     /// Blobs to keep; one that is present already stays as it is.
     pub blobs: Vec<(BlobKey, Vec<u8>)>,
 }

@@ -11,7 +11,7 @@ use crate::prepared::{PreparedAppend, PreparedRecord, PreparedRecords, PreparedR
 use crate::projection::{IndexedProjection, Projector};
 use crate::retention::DeclaredRetention;
 use crate::row::{
-    Batch, Begin, BlobKey, DueKey, DueRow, Known, Locked, LookupKey, RecordKey, Row, StreamState, TileRow,
+    Batch, Begin, BlobKey, DueKey, DueRow, Known, Locked, LookupKey, Projections, RecordKey, Row, StreamState, TileRow,
 };
 use crate::tree::Tree;
 
@@ -145,10 +145,12 @@ impl<'a> Sequencer<'a> {
             head: self.tree.head(),
             rows: self.rows,
             tiles: self.tiles,
-            streams: self.touched.iter().map(|(stream, state)| (stream_key(stream), *state)).collect(),
-            lookups: self.lookups,
-            due,
-            due_done,
+            projections: Projections {
+                streams: self.touched.iter().map(|(stream, state)| (stream_key(stream), *state)).collect(),
+                lookups: self.lookups,
+                due,
+                due_done,
+            },
             blobs: self.blobs.into_iter().collect(),
         };
         Some((batch, self.tree))

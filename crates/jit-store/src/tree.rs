@@ -7,7 +7,7 @@ use jit_log::{ConsistencyProof, Frontier, FullTile, Hash, InclusionProof, ProofP
 
 use crate::backend::Backend;
 use crate::error::ReadError;
-use crate::row::{HashBytes, Head, TileKey, TileRow};
+use crate::row::{HashBytes, Head, TileKey, TileRow, TreeRead};
 
 /// Leaf hashes or tiles read at a time.
 const CHUNK: u64 = 4096;
@@ -131,34 +131,44 @@ pub(crate) async fn root(backend: &dyn Backend, size: u64) -> Result<Hash, ReadE
     Ok(plan.finish(|id| tiles.get(id).map(Vec::as_slice))?)
 }
 
-/// The hashes of tiles: full ones in one read, each partial one from what lies below it.
+/// The hashes of tiles, all in one read: full ones as they are, each partial one from what lies below it.
 pub(crate) async fn fetch(backend: &dyn Backend, ids: &[TileId]) -> Result<HashMap<TileId, Vec<Hash>>, ReadError> {
-    let mut fetched = HashMap::with_capacity(ids.len());
     let (full, partial): (Vec<&TileId>, Vec<&TileId>) = ids.iter().partition(|id| id.is_full());
-    if !full.is_empty() {
-        let keys: Vec<TileKey> = full.iter().map(|id| TileKey { level: id.level(), index: id.index() }).collect();
-        for (id, row) in full.into_iter().zip(backend.tiles(&keys).await?) {
-            let row = row.ok_or_else(|| ReadError::missing(id.path()))?;
-            fetched.insert(*id, id.parse_hashes(&row.hashes)?);
-        }
-    }
-    for id in partial {
+    let (bottom, above): (Vec<&TileId>, Vec<&TileId>) = partial.into_iter().partition(|id| id.level() == 0);
+    let slots = |id: &TileId| {
         let start = id.index().saturating_mul(TILE_WIDTH);
-        let range = start..start.saturating_add(u64::from(id.width()));
-        let hashes = match id.level().checked_sub(1) {
-            None => read_leaves(backend, range).await?,
-            Some(below) => {
-                let roots = backend.tile_roots(below, range.clone()).await?;
-                whole(roots, &range, "tile roots")?
-            }
-        };
-        fetched.insert(*id, hashes);
+        start..start.saturating_add(u64::from(id.width()))
+    };
+    let want = TreeRead {
+        tiles: full.iter().map(|id| TileKey { level: id.level(), index: id.index() }).collect(),
+        leaves: bottom.iter().map(|id| slots(id)).collect(),
+        roots: above.iter().map(|id| (id.level().saturating_sub(1), slots(id))).collect(),
+    };
+    if ids.is_empty() {
+        return Ok(HashMap::new());
     }
-    Ok(fetched)
+    let nodes = backend.tree(want).await?;
+    let mut fetched = HashMap::with_capacity(ids.len());
+    for (id, row) in full.into_iter().zip(nodes.tiles) {
+        let row = row.ok_or_else(|| ReadError::missing(id.path()))?;
+        fetched.insert(*id, id.parse_hashes(&row.hashes)?);
+    }
+    for (id, leaves) in bottom.into_iter().zip(nodes.leaves) {
+        fetched.insert(*id, whole(leaves, &slots(id), "leaf hashes")?);
+    }
+    for (id, roots) in above.into_iter().zip(nodes.roots) {
+        fetched.insert(*id, whole(roots, &slots(id), "tile roots")?);
+    }
+    match ids.iter().find(|id| !fetched.contains_key(id)) {
+        Some(id) => Err(ReadError::missing(id.path())),
+        None => Ok(fetched),
+    }
 }
 
 async fn read_leaves(backend: &dyn Backend, range: Range<u64>) -> Result<Vec<Hash>, ReadError> {
-    whole(backend.leaves(range.clone()).await?, &range, "leaf hashes")
+    let want = TreeRead { leaves: vec![range.clone()], ..TreeRead::default() };
+    let leaves = backend.tree(want).await?.leaves.into_iter().next();
+    whole(leaves.unwrap_or_default(), &range, "leaf hashes")
 }
 
 /// The roots of full tiles, computed from their hashes.
@@ -169,7 +179,8 @@ async fn recompute_roots(backend: &dyn Backend, level: usize, range: Range<u64>)
     while next < range.end {
         let end = range.end.min(next.saturating_add(TILE_CHUNK));
         let keys: Vec<TileKey> = (next..end).map(|index| TileKey { level, index }).collect();
-        for (key, row) in keys.iter().zip(backend.tiles(&keys).await?) {
+        let tiles = backend.tree(TreeRead { tiles: keys.clone(), ..TreeRead::default() }).await?.tiles;
+        for (key, row) in keys.iter().zip(tiles.into_iter().chain(std::iter::repeat(None))) {
             let missing = || ReadError::missing(format!("tile {} of level {level}", key.index));
             let row = row.ok_or_else(missing)?;
             let tile = FullTile::from_bytes(level, key.index, &row.hashes)?;

@@ -67,7 +67,7 @@ impl Log {
     /// # Errors
     /// [`ReadError`].
     pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueWork>, ReadError> {
-        let rows = self.backend().due(after(now), limit).await?;
+        let rows = self.backend().due(None, after(now), limit).await?;
         rows.iter().map(|row| read_due(row).map(|(id, at)| DueWork { id, at, lease: None })).collect()
     }
 

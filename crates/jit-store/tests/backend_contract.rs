@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jit_store::{
     Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, LeaseKey,
-    LeaseRequest, LookupKey, MemoryBackend, RecordKey, Row, StreamKey, StreamState,
+    LeaseRequest, LookupKey, MemoryBackend, Projections, RecordKey, Row, StreamKey, StreamState, TreeRead,
 };
 
 fn row(index: u64, stream: u8, n: u64) -> Row {
@@ -28,10 +28,7 @@ fn batch(rows: Vec<Row>) -> Batch {
         head: Head { size, root: HashBytes::from_bytes([size as u8; 32]), frontier: vec![] },
         rows,
         tiles: vec![],
-        streams,
-        lookups: vec![],
-        due: vec![],
-        due_done: vec![],
+        projections: Projections { streams, ..Projections::default() },
         blobs: vec![],
     }
 }
@@ -114,7 +111,7 @@ async fn reads_find_rows_by_index_stream_and_key() {
     let tx = backend.begin(Begin::default()).await.unwrap();
     let mut second = batch(vec![row(1, 2, 0), row(2, 1, 1), row(3, 1, 2)]);
     let key = LookupKey::from_bytes([5; 32]);
-    second.lookups = vec![(key, 3), (key, 1), (LookupKey::from_bytes([6; 32]), 2)];
+    second.projections.lookups = vec![(key, 3), (key, 1), (LookupKey::from_bytes([6; 32]), 2)];
     second.blobs = vec![(BlobKey::from_bytes([1; 32]), vec![1])];
     tx.commit(second).await.unwrap();
     let indexes = |rows: Vec<Row>| rows.iter().map(|row| row.index).collect::<Vec<_>>();
@@ -126,7 +123,9 @@ async fn reads_find_rows_by_index_stream_and_key() {
     assert_eq!(backend.stream_head(stream).await.unwrap().unwrap().next, 3);
     assert_eq!(indexes(backend.lookup(key, 0, 9).await.unwrap()), [1, 3]);
     assert_eq!(indexes(backend.lookup(key, 2, 9).await.unwrap()), [3]);
-    assert_eq!(backend.leaves(2..4).await.unwrap()[1], HashBytes::from_bytes([3; 32]));
+    let read = TreeRead { leaves: vec![2..4, 3..9], ..TreeRead::default() };
+    let leaf = |index: u8| HashBytes::from_bytes([index; 32]);
+    assert_eq!(backend.tree(read).await.unwrap().leaves, [vec![leaf(2), leaf(3)], vec![leaf(3)]]);
     assert_eq!(backend.blob(BlobKey::from_bytes([1; 32])).await.unwrap(), Some(vec![1]));
     assert_eq!(backend.blob(BlobKey::from_bytes([2; 32])).await.unwrap(), None);
 }
@@ -171,17 +170,54 @@ async fn due_work_is_claimed_once_in_order_and_rescheduled_by_key() {
     let due = |key: u8, at_us: i64| DueRow { key: DueKey::from_bytes([key; 32]), at_us, work: vec![key] };
     let tx = backend.begin(Begin::default()).await.unwrap();
     let mut scheduled = batch(vec![row(1, 1, 1)]);
-    scheduled.due = vec![due(1, 30), due(2, 10), due(3, 20), due(4, 40)];
+    scheduled.projections.due = vec![due(1, 30), due(2, 10), due(3, 20), due(4, 40)];
     tx.commit(scheduled).await.unwrap();
     let keys = |rows: &[(DueRow, jit_store::Lease)]| rows.iter().map(|(row, _)| row.work[0]).collect::<Vec<_>>();
     assert_eq!(keys(&backend.claim(40, 2, ask(1, 10)).await.unwrap()), [2, 3]);
     assert_eq!(keys(&backend.claim(40, 9, ask(2, 10)).await.unwrap()), [1], "what others hold is skipped");
-    assert_eq!(backend.due(40, 9).await.unwrap().len(), 3);
+    assert_eq!(backend.due(None, 40, 9).await.unwrap().len(), 3);
     let tx = backend.begin(Begin::default()).await.unwrap();
     let mut moved = batch(vec![row(2, 1, 2)]);
-    moved.due = vec![due(2, 99)];
-    moved.due_done = vec![due(3, 0).key, due(77, 0).key];
+    moved.projections.due = vec![due(2, 99)];
+    moved.projections.due_done = vec![due(3, 0).key, due(77, 0).key];
     tx.commit(moved).await.unwrap();
     tokio::time::advance(Duration::from_secs(11)).await;
     assert_eq!(keys(&backend.claim(100, 9, ask(3, 10)).await.unwrap()), [1, 4, 2]);
+}
+
+#[tokio::test]
+async fn projections_are_scanned_whole_and_replaced_whole() {
+    let backend = created().await;
+    let (one, two) = (LookupKey::from_bytes([1; 32]), LookupKey::from_bytes([2; 32]));
+    let tx = backend.begin(Begin::default()).await.unwrap();
+    let mut more = batch(vec![row(1, 2, 0), row(2, 3, 0)]);
+    more.projections.lookups = vec![(two, 1), (one, 2), (one, 1)];
+    more.projections.due = vec![DueRow { key: DueKey::from_bytes([5; 32]), at_us: 5, work: vec![5] }];
+    tx.commit(more).await.unwrap();
+    let keys =
+        |found: Vec<(StreamKey, StreamState)>| found.iter().map(|(key, _)| key.as_bytes()[0]).collect::<Vec<_>>();
+    assert_eq!(keys(backend.scan_streams(None, 9).await.unwrap()), [1, 2, 3]);
+    assert_eq!(keys(backend.scan_streams(Some(StreamKey::from_bytes([1; 32])), 1).await.unwrap()), [2]);
+    assert_eq!(backend.scan_lookups(None, 2).await.unwrap(), [(one, 1), (one, 2)]);
+    assert_eq!(backend.scan_lookups(Some((one, 1)), 9).await.unwrap(), [(one, 2), (two, 1)]);
+    let due = backend.due(None, 9, 9).await.unwrap();
+    assert_eq!(backend.due(Some((due[0].at_us, due[0].key)), 9, 9).await.unwrap(), []);
+
+    let state = StreamState { next: 1, leaf: HashBytes::from_bytes([1; 32]), closed: true };
+    let mut rebuild = backend.rebuild().await.unwrap();
+    assert_eq!(rebuild.head().size, 3);
+    let streams = vec![(StreamKey::from_bytes([2; 32]), state)];
+    rebuild.add(Projections { streams, ..Projections::default() }).await.unwrap();
+    drop(rebuild);
+    assert_eq!(backend.scan_streams(None, 9).await.unwrap().len(), 3, "what was not committed changed nothing");
+
+    let mut rebuild = backend.rebuild().await.unwrap();
+    let streams = vec![(StreamKey::from_bytes([2; 32]), state)];
+    rebuild.add(Projections { streams: streams.clone(), ..Projections::default() }).await.unwrap();
+    rebuild.add(Projections { lookups: vec![(two, 0)], due: due.clone(), ..Projections::default() }).await.unwrap();
+    assert_eq!(backend.scan_lookups(None, 9).await.unwrap().len(), 3, "others see the old ones until then");
+    rebuild.commit().await.unwrap();
+    assert_eq!(backend.scan_streams(None, 9).await.unwrap(), streams);
+    assert_eq!(backend.scan_lookups(None, 9).await.unwrap(), [(two, 0)]);
+    assert_eq!(backend.due(None, 9, 9).await.unwrap(), due);
 }

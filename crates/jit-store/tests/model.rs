@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jit_core::{Expected, StreamHead, StreamId};
 use jit_log::{Hash, leaf_hash, node_hash};
-use jit_store::{AppendError, AppendRequest, Log, TileKey};
+use jit_store::{AppendError, AppendRequest, Log, TileKey, TreeRead};
 use proptest::prelude::*;
 use support::{World, case, chain, heartbeat};
 
@@ -141,7 +141,7 @@ impl Model {
         }
         let tiles = size as u64 / 256;
         let keys: Vec<TileKey> = (0..tiles + 1).map(|index| TileKey { level: 0, index }).collect();
-        let stored = world.backend.tiles(&keys).await.unwrap();
+        let stored = world.backend.tree(TreeRead { tiles: keys, ..TreeRead::default() }).await.unwrap().tiles;
         for (index, leaves) in self.leaves.chunks(256).enumerate().filter(|(_, leaves)| leaves.len() == 256) {
             let tile = stored[index].as_ref().unwrap();
             let hashes: Vec<u8> = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();

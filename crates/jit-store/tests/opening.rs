@@ -9,7 +9,8 @@ use jit_core::{Event, IndexKey, Kind, StreamId, WriterId};
 use jit_log::{Checkpoint, Hash, Note, Origin};
 use jit_store::{
     AGENT_CLASS, Anchor, AppendError, Backend, ConfigError, CreateError, Ed25519Signer, EffectRequirement, FileAnchor,
-    GOVERNANCE_CLASS, HashBytes, Log, LogConfig, MemoryBackend, OpenError, Published, RetentionError, RetentionPolicy,
+    GOVERNANCE_CLASS, HashBytes, Log, LogConfig, MemoryBackend, OpenError, Projections, Published, RetentionError,
+    RetentionPolicy,
 };
 use support::{
     CLASS, FIRST, ORIGIN, World, append, begin,
@@ -307,11 +308,8 @@ async fn a_key_that_the_log_never_declared_does_not_open_it() {
     let batch = jit_store::Batch {
         head,
         rows,
-        streams,
+        projections: Projections { streams, ..Projections::default() },
         tiles: vec![],
-        lookups: vec![],
-        due: vec![],
-        due_done: vec![],
         blobs: vec![],
     };
     bare.create(meta, batch).await.unwrap();
@@ -345,16 +343,7 @@ async fn settings_of_an_unknown_format_are_not_guessed_at() {
     let copy = MemoryBackend::new();
     let rows = world.backend.rows(0..u64::MAX).await.unwrap();
     let head = world.backend.head().await.unwrap();
-    let batch = jit_store::Batch {
-        head,
-        rows,
-        streams: vec![],
-        tiles: vec![],
-        lookups: vec![],
-        due: vec![],
-        due_done: vec![],
-        blobs: vec![],
-    };
+    let batch = jit_store::Batch { head, rows, projections: Projections::default(), tiles: vec![], blobs: vec![] };
     copy.create(br#"{"format":"jit-store/2"}"#.to_vec(), batch).await.unwrap();
     assert!(matches!(world.open_on(copy).await, Err(OpenError::UnknownFormat)));
 }

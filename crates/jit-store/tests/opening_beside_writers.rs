@@ -13,8 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey,
-    LeaseRequest, Log, LookupKey, Row, StreamKey, StreamState, TileKey, TileRow, Transaction,
+    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest,
+    Log, LookupKey, Rebuild, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
 };
 use support::{World, append, begin};
 
@@ -66,10 +66,11 @@ delegate! {
     rows(range: Range<u64>) -> Vec<Row>;
     stream_rows(key: StreamKey, from_n: u64, limit: usize) -> Vec<Row>;
     lookup(key: LookupKey, from: u64, limit: usize) -> Vec<Row>;
-    leaves(range: Range<u64>) -> Vec<HashBytes>;
-    tiles(keys: &[TileKey]) -> Vec<Option<TileRow>>;
-    tile_roots(level: u8, range: Range<u64>) -> Vec<HashBytes>;
-    due(before_us: i64, limit: usize) -> Vec<DueRow>;
+    tree(want: TreeRead) -> TreeNodes;
+    due(after: Option<(i64, DueKey)>, before_us: i64, limit: usize) -> Vec<DueRow>;
+    scan_streams(after: Option<StreamKey>, limit: usize) -> Vec<(StreamKey, StreamState)>;
+    scan_lookups(after: Option<(LookupKey, u64)>, limit: usize) -> Vec<(LookupKey, u64)>;
+    rebuild() -> Box<dyn Rebuild>;
     claim(before_us: i64, limit: usize, request: LeaseRequest) -> Vec<(DueRow, Lease)>;
     lease(key: LeaseKey, request: LeaseRequest) -> Option<Lease>;
     release(lease: Lease) -> ();

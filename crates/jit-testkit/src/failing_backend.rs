@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, Row, StreamKey, StreamState, TileKey, TileRow, Transaction,
+    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest,
+    Locked, LookupKey, Projections, Rebuild, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
 };
 
 /// Which calls count and may fail.
@@ -186,20 +186,33 @@ impl Backend for FailingBackend {
         self.faults.call(Calls::All, self.inner.lookup(key, from, limit)).await
     }
 
-    async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        self.faults.call(Calls::All, self.inner.leaves(range)).await
+    async fn tree(&self, want: TreeRead) -> Result<TreeNodes, BackendError> {
+        self.faults.call(Calls::All, self.inner.tree(want)).await
     }
 
-    async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
-        self.faults.call(Calls::All, self.inner.tiles(keys)).await
+    async fn due(
+        &self,
+        after: Option<(i64, DueKey)>,
+        before_us: i64,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, BackendError> {
+        self.faults.call(Calls::All, self.inner.due(after, before_us, limit)).await
     }
 
-    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        self.faults.call(Calls::All, self.inner.tile_roots(level, range)).await
+    async fn scan_streams(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, StreamState)>, BackendError> {
+        self.faults.call(Calls::All, self.inner.scan_streams(after, limit)).await
     }
 
-    async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
-        self.faults.call(Calls::All, self.inner.due(before_us, limit)).await
+    async fn scan_lookups(
+        &self,
+        after: Option<(LookupKey, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
+        self.faults.call(Calls::All, self.inner.scan_lookups(after, limit)).await
     }
 
     async fn claim(
@@ -230,6 +243,11 @@ impl Backend for FailingBackend {
     async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError> {
         self.faults.call(Calls::All, self.inner.checkpoint(at_least)).await
     }
+
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>, BackendError> {
+        let inner = self.faults.call(Calls::All, self.inner.rebuild()).await?;
+        Ok(Box::new(FailingRebuild { inner, faults: self.faults.clone() }))
+    }
 }
 
 #[derive(Debug)]
@@ -246,5 +264,26 @@ impl Transaction for FailingTransaction {
 
     async fn commit(self: Box<Self>, batch: Batch) -> Result<(), BackendError> {
         self.faults.call(Calls::Commits, self.inner.commit(batch)).await
+    }
+}
+
+#[derive(Debug)]
+struct FailingRebuild {
+    inner: Box<dyn Rebuild>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Rebuild for FailingRebuild {
+    fn head(&self) -> &Head {
+        self.inner.head()
+    }
+
+    async fn add(&mut self, projections: Projections) -> Result<(), BackendError> {
+        self.faults.call(Calls::All, self.inner.add(projections)).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), BackendError> {
+        self.faults.call(Calls::Commits, self.inner.commit()).await
     }
 }

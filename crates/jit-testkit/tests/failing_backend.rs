@@ -11,7 +11,8 @@
 use std::sync::Arc;
 
 use jit_store::{
-    Backend, BackendError, Batch, Begin, HashBytes, Head, MemoryBackend, RecordKey, Row, StreamKey, StreamState,
+    Backend, BackendError, Batch, Begin, HashBytes, Head, MemoryBackend, Projections, RecordKey, Row, StreamKey,
+    StreamState,
 };
 use jit_testkit::{Calls, FailingBackend, Fault};
 
@@ -33,10 +34,10 @@ fn batch(index: u64) -> Batch {
             payload: None,
         }],
         tiles: vec![],
-        streams: vec![(stream, StreamState { next: index + 1, leaf, closed: false })],
-        lookups: vec![],
-        due: vec![],
-        due_done: vec![],
+        projections: Projections {
+            streams: vec![(stream, StreamState { next: index + 1, leaf, closed: false })],
+            ..Projections::default()
+        },
         blobs: vec![],
     }
 }

@@ -7,8 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueRow, HashBytes, Head, Incarnation, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, MemoryBackend, Row, StreamKey, StreamState, TileKey, TileRow, Transaction,
+    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Incarnation, Lease,
+    LeaseKey, LeaseRequest, Locked, LookupKey, MemoryBackend, Projections, Rebuild, Row, StreamKey, StreamState,
+    TileKey, TileRow, Transaction, TreeNodes, TreeRead,
 };
 
 type Change<T> = Option<fn(&mut T)>;
@@ -106,24 +107,45 @@ impl Backend for Doctored {
         Ok(self.rows_changed(self.inner.lookup(key, from, limit).await?))
     }
 
-    async fn leaves(&self, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        let leaves = self.inner.leaves(range.clone()).await?;
-        Ok(Self::changed(self.edit().leaves, (range.start, leaves)).1)
-    }
-
-    async fn tiles(&self, keys: &[TileKey]) -> Result<Vec<Option<TileRow>>, BackendError> {
+    async fn tree(&self, want: TreeRead) -> Result<TreeNodes, BackendError> {
         let edit = self.edit();
-        let tiles = self.inner.tiles(keys).await?.into_iter();
+        let starts: Vec<u64> = want.leaves.iter().map(|range| range.start).collect();
+        let mut nodes = self.inner.tree(want).await?;
+        let leaves = starts.into_iter().zip(nodes.leaves);
+        nodes.leaves = leaves.map(|leaves| Self::changed(edit.leaves, leaves).1).collect();
         let kept = |tile: &TileRow| !edit.no_tiles && tile.hashes.len() == 8192;
-        Ok(tiles.map(|tile| tile.filter(kept).map(|tile| Self::changed(edit.tile, tile))).collect())
+        let tiles = nodes.tiles.into_iter();
+        nodes.tiles = tiles.map(|tile| tile.filter(kept).map(|tile| Self::changed(edit.tile, tile))).collect();
+        Ok(nodes)
     }
 
-    async fn tile_roots(&self, level: u8, range: Range<u64>) -> Result<Vec<HashBytes>, BackendError> {
-        self.inner.tile_roots(level, range).await
+    async fn due(
+        &self,
+        after: Option<(i64, DueKey)>,
+        before_us: i64,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, BackendError> {
+        self.inner.due(after, before_us, limit).await
     }
 
-    async fn due(&self, before_us: i64, limit: usize) -> Result<Vec<DueRow>, BackendError> {
-        self.inner.due(before_us, limit).await
+    async fn scan_streams(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, StreamState)>, BackendError> {
+        self.inner.scan_streams(after, limit).await
+    }
+
+    async fn scan_lookups(
+        &self,
+        after: Option<(LookupKey, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
+        self.inner.scan_lookups(after, limit).await
+    }
+
+    async fn rebuild(&self) -> Result<Box<dyn Rebuild>, BackendError> {
+        self.inner.rebuild().await
     }
 
     async fn claim(
@@ -182,8 +204,10 @@ pub(crate) async fn copy_of(backend: &dyn Backend) -> MemoryBackend {
         streams.push((row.stream, backend.stream_head(row.stream).await.unwrap().unwrap()));
     }
     let keys: Vec<TileKey> = (0..head.size / 256).map(|index| TileKey { level: 0, index }).collect();
-    tiles.extend(backend.tiles(&keys).await.unwrap().into_iter().flatten());
-    let batch = Batch { head, rows, tiles, streams, lookups: vec![], due: vec![], due_done: vec![], blobs: vec![] };
+    let read = TreeRead { tiles: keys, ..TreeRead::default() };
+    tiles.extend(backend.tree(read).await.unwrap().tiles.into_iter().flatten());
+    let projections = Projections { streams, ..Projections::default() };
+    let batch = Batch { head, rows, tiles, projections, blobs: vec![] };
     let copy = MemoryBackend::new();
     copy.create(backend.meta().await.unwrap().unwrap(), batch).await.unwrap();
     if let Some(row) = backend.checkpoint(None).await.unwrap() {
