@@ -112,6 +112,26 @@ async fn a_truncated_tail_is_seen_as_open() {
 }
 
 #[tokio::test]
+async fn a_bundle_that_hides_what_it_does_not_prove_is_not_proved() {
+    let world = World::new().await;
+    let case = world.run("a", Plan::Granted).await;
+    let whole = world.bundle(case).await;
+    for hidden in 0..whole.limits.len() {
+        let mut bundle = whole.clone();
+        let limit = bundle.limits.remove(hidden);
+        let report = check(&world, &bundle);
+        if limit.as_str().contains("same stream and number") {
+            assert!(matches!(not_provable(&report).reason, Reason::Manifest("stated limits")));
+        } else {
+            assert!(report.verdict().is_proved(), "{limit}: {:?}", report.failures());
+        }
+    }
+    let mut none = whole.clone();
+    none.limits.clear();
+    assert!(matches!(not_provable(&check(&world, &none)).reason, Reason::Manifest("stated limits")));
+}
+
+#[tokio::test]
 async fn a_dropped_record_leaves_a_gap() {
     let world = World::new().await;
     let case = world.run("a", Plan::Granted).await;

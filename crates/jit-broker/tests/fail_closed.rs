@@ -156,3 +156,50 @@ async fn a_revocation_that_fails_is_tried_again_and_never_called_done() {
     assert!(!target.working().contains(&issued.descriptor.id));
     world.assert_invariants().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_not_as_intended_is_never_released_and_taken_back() {
+    let twists: [(&str, fn(&mut CredentialDescriptor)); 4] = [
+        ("a longer life", |d| d.window = Window::new(d.window.start(), d.window.end().saturating_add(HOUR)).unwrap()),
+        ("an earlier start", |d| d.window = Window::new(start(), d.window.end()).unwrap()),
+        ("another subject", |d| d.subject = person("mallory").id()),
+        ("other capabilities", |d| d.capabilities.leeway_s = 300),
+    ];
+    for (what, twist) in twists {
+        // Taken back at once; or not, so that the sweep has to find it.
+        for fails in [false, true] {
+            let target = Arc::new(MemoryTarget::new().twisted(twist));
+            if fails {
+                target.trouble(Step::Revoke, Trouble::Failed);
+            }
+            let world = World::with_issuer(target.clone()).await;
+            let case = issue_in_vain(&world, what).await;
+            assert!(world.kinds(case).await.contains(&"credential.unknown".to_owned()), "{what}");
+            assert_eq!(target.working().len(), usize::from(fails), "{what}");
+            world.clock.advance(Duration::from_secs(60));
+            world.broker.sweep().await.unwrap();
+            assert_eq!(target.working(), [], "{what}");
+            let kinds = world.kinds(case).await;
+            assert!(kinds.contains(&"credential.reconciled".to_owned()), "{what}: {kinds:?}");
+            assert_eq!(kinds.contains(&"revocation.confirmed".to_owned()), fails, "{what}: {kinds:?}");
+            recover(&world, what).await;
+        }
+        let target = Arc::new(MemoryTarget::new().twisted(twist).preparing());
+        let world = World::with_issuer(target.clone()).await;
+        let case = issue_in_vain(&world, what).await;
+        assert!(world.kinds(case).await.contains(&"credential.failed".to_owned()), "{what}: abandoned");
+        assert_eq!(target.working(), [], "{what}");
+        recover(&world, what).await;
+    }
+}
+
+/// Issues for an approved grant a little late; nothing comes of it.
+async fn issue_in_vain(world: &World, what: &str) -> CaseId {
+    let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    world.clock.advance(Duration::from_secs(5));
+    assert!(world.issue(case, &person("alice").id()).await.is_err(), "{what}");
+    let kinds = world.kinds(case).await;
+    let released = |kind: &String| kind == "credential.issued" || kind == "grant.activated";
+    assert!(!kinds.iter().any(released), "{what}: {kinds:?}");
+    case
+}

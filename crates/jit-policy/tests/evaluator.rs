@@ -3,6 +3,11 @@
 
 mod support;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use jit_core::{canonical::Value, *};
 use jit_policy::*;
 use support::*;
@@ -112,4 +117,44 @@ fn sources_that_contradict_each_other_are_an_error() {
     };
     assert!(of(vec![described("a"), described("a")]).is_ok());
     assert!(matches!(of(vec![described("a"), described("b")]), Err(InputError::EntityConflict(_))));
+}
+
+/// A third party's snapshot that says it is another one whenever it is asked again.
+struct Shifty {
+    documents: [SnapshotDocument; 2],
+    engines: [Engine; 2],
+    asked: AtomicUsize,
+}
+
+impl PolicySnapshot for Shifty {
+    fn document(&self) -> &SnapshotDocument {
+        &self.documents[self.asked.fetch_add(1, Ordering::SeqCst) % 2]
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.engines[self.asked.fetch_add(1, Ordering::SeqCst) % 2]
+    }
+
+    fn evaluate(&self, _: &CanonicalInput) -> RawEvaluation {
+        RawEvaluation { permitted: true, determining: vec![permit("a")], ..Default::default() }
+    }
+}
+
+#[test]
+fn a_snapshot_that_changes_what_it_is_does_not_change_what_decisions_cite() {
+    let other = SnapshotDocument::new(bundle(), &[rule("a")].into()).unwrap();
+    let shifty = Shifty {
+        documents: [document(), other.clone()],
+        engines: [engine("1"), engine("2")],
+        asked: AtomicUsize::new(0),
+    };
+    assert_ne!(document().digest(), other.digest());
+    let evaluator = Evaluator::new(Arc::new(shifty));
+    let (kept, input) = (evaluator.document().clone(), input("db:prod/orders", &["read"]));
+    let first = evaluator.evaluate(&input);
+    assert_eq!(first.policy, kept.digest(), "what is cited is what is kept");
+    for _ in 0..5 {
+        assert_eq!(evaluator.evaluate(&input), first);
+        assert_eq!(evaluator.document(), &kept);
+    }
 }

@@ -79,3 +79,26 @@ fn a_changed_core_never_replays_as_identical() {
         assert!(!replay(&changed, RecordedInput::Present(&input), Some(&snapshot), &engines).is_identical());
     }
 }
+
+/// The engine at hand, which speaks another version of the language than the snapshot is written in.
+struct OtherLanguage(Engine);
+
+impl PolicyEngine for OtherLanguage {
+    fn descriptor(&self) -> &Engine {
+        &self.0
+    }
+
+    fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
+        let want = format!("{}", bundle.target().language);
+        Err(LoadError::OtherEngine { want, have: self.0.language.to_string() })
+    }
+}
+
+#[test]
+fn a_snapshot_in_a_language_that_no_engine_speaks_is_not_called_tampered() {
+    let (decision, input, snapshot) = recorded();
+    let newer = Engine { language: Version::new("2").unwrap(), ..engine("1") };
+    let engines: Vec<Arc<dyn PolicyEngine>> = vec![Arc::new(OtherLanguage(newer.clone()))];
+    let verdict = replay(&decision, RecordedInput::Present(&input), Some(&snapshot), &engines);
+    assert_eq!(verdict, ReplayVerdict::EngineUnavailable { want: engine("1"), have: vec![newer] });
+}

@@ -64,6 +64,7 @@ pub struct MemoryTarget {
     name: IssuerName,
     secret: Option<Vec<u8>>,
     prepares: bool,
+    twist: Option<fn(&mut CredentialDescriptor)>,
     state: Mutex<State>,
 }
 
@@ -75,6 +76,7 @@ impl MemoryTarget {
             name: IssuerName::new("memory").expect("a name"),
             secret: Some(b"abcdefghijklmnop".to_vec()),
             prepares: false,
+            twist: None,
             state: Mutex::default(),
         }
     }
@@ -97,6 +99,13 @@ impl MemoryTarget {
     #[must_use]
     pub fn preparing(mut self) -> Self {
         self.prepares = true;
+        self
+    }
+
+    /// Which mints something else than it was authorised to.
+    #[must_use]
+    pub fn twisted(mut self, twist: fn(&mut CredentialDescriptor)) -> Self {
+        self.twist = Some(twist);
         self
     }
 
@@ -180,7 +189,7 @@ impl CredentialIssuer for MemoryTarget {
             return Err(MintError::Refused { cause: code!("other_issuer_intended") });
         }
         let id = authorization.credential();
-        let descriptor = CredentialDescriptor {
+        let mut descriptor = CredentialDescriptor {
             id,
             issuer: self.name.clone(),
             fingerprint: ExternalDigest::from_bytes([0xfe; 32]),
@@ -189,6 +198,9 @@ impl CredentialIssuer for MemoryTarget {
             window: self.fit(authorization.issued()).ok_or(MintError::Refused { cause: code!("window") })?,
             capabilities: self.capabilities(),
         };
+        if let Some(twist) = self.twist {
+            twist(&mut descriptor);
+        }
         let held = Held { descriptor: descriptor.clone(), works: !self.prepares, dead: false };
         self.act(Step::Mint, mint_failed, mint_unknown, |state| {
             state.held.insert(id, held);
