@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::row::{
     Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, Locked, LookupKey,
-    Projections, Row, StreamKey, StreamState, TreeNodes, TreeRead,
+    Projections, RecordKey, Row, StreamKey, StreamState, TreeNodes, TreeRead,
 };
 
 /// A database that holds one log: transactions and rows, no domain knowledge, no hashing.
@@ -97,6 +97,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         after: Option<(LookupKey, u64)>,
         limit: usize,
     ) -> Result<Vec<(LookupKey, u64)>, BackendError>;
+
+    /// The ids of all records with the indexes under which [`Begin::records`] finds them, ascending by id, after the id
+    /// `after`.
+    async fn scan_records(&self, after: Option<RecordKey>, limit: usize)
+    -> Result<Vec<(RecordKey, u64)>, BackendError>;
 
     /// Takes leases on due work nobody else holds, and returns the work with them. What `request.holder` holds
     /// already is renewed and returned again.

@@ -40,7 +40,7 @@ struct Stored {
     /// Absent until the log is created.
     head: Option<Head>,
     rows: Vec<Row>,
-    records: HashMap<RecordKey, u64>,
+    records: BTreeMap<RecordKey, u64>,
     by_stream: HashMap<StreamKey, Vec<u64>>,
     tiles: HashMap<TileKey, TileRow>,
     derived: Derived,
@@ -267,6 +267,17 @@ impl Backend for MemoryBackend {
         let log = self.read()?;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         Ok(log.derived.lookups.range((start, Bound::Unbounded)).take(limit).copied().collect())
+    }
+
+    async fn scan_records(
+        &self,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, u64)>, BackendError> {
+        let log = self.read()?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = log.records.range((start, Bound::Unbounded)).take(limit);
+        Ok(found.map(|(key, index)| (*key, *index)).collect())
     }
 
     async fn claim(

@@ -200,6 +200,10 @@ async fn projections_are_scanned_whole_and_replaced_whole() {
     assert_eq!(keys(backend.scan_streams(Some(StreamKey::from_bytes([1; 32])), 1).await.unwrap()), [2]);
     assert_eq!(backend.scan_lookups(None, 2).await.unwrap(), [(one, 1), (one, 2)]);
     assert_eq!(backend.scan_lookups(Some((one, 1)), 9).await.unwrap(), [(one, 2), (two, 1)]);
+    let records = backend.scan_records(None, 9).await.unwrap();
+    assert_eq!(records.iter().map(|(_, index)| *index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(records.is_sorted());
+    assert_eq!(backend.scan_records(Some(records[0].0), 1).await.unwrap(), records[1..2]);
     let due = backend.due(None, 9, 9).await.unwrap();
     assert_eq!(backend.due(Some((due[0].at_us, due[0].key)), 9, 9).await.unwrap(), []);
 

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use jit_store::{
     Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest,
-    Log, LookupKey, Rebuild, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
+    Log, LookupKey, Rebuild, RecordKey, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
 };
 use support::{World, append, begin};
 
@@ -70,6 +70,7 @@ delegate! {
     due(after: Option<(i64, DueKey)>, before_us: i64, limit: usize) -> Vec<DueRow>;
     scan_streams(after: Option<StreamKey>, limit: usize) -> Vec<(StreamKey, StreamState)>;
     scan_lookups(after: Option<(LookupKey, u64)>, limit: usize) -> Vec<(LookupKey, u64)>;
+    scan_records(after: Option<RecordKey>, limit: usize) -> Vec<(RecordKey, u64)>;
     rebuild() -> Box<dyn Rebuild>;
     claim(before_us: i64, limit: usize, request: LeaseRequest) -> Vec<(DueRow, Lease)>;
     lease(key: LeaseKey, request: LeaseRequest) -> Option<Lease>;

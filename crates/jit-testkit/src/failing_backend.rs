@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use jit_store::{
     Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest,
-    Locked, LookupKey, Projections, Rebuild, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
+    Locked, LookupKey, Projections, Rebuild, RecordKey, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
 };
 
 /// Which calls count and may fail.
@@ -213,6 +213,14 @@ impl Backend for FailingBackend {
         limit: usize,
     ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
         self.faults.call(Calls::All, self.inner.scan_lookups(after, limit)).await
+    }
+
+    async fn scan_records(
+        &self,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, u64)>, BackendError> {
+        self.faults.call(Calls::All, self.inner.scan_records(after, limit)).await
     }
 
     async fn claim(

@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use jit_store::{
     Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Incarnation, Lease,
-    LeaseKey, LeaseRequest, Locked, LookupKey, MemoryBackend, Projections, Rebuild, Row, StreamKey, StreamState,
-    TileKey, TileRow, Transaction, TreeNodes, TreeRead,
+    LeaseKey, LeaseRequest, Locked, LookupKey, MemoryBackend, Projections, Rebuild, RecordKey, Row, StreamKey,
+    StreamState, TileKey, TileRow, Transaction, TreeNodes, TreeRead,
 };
 
 type Change<T> = Option<fn(&mut T)>;
@@ -142,6 +142,14 @@ impl Backend for Doctored {
         limit: usize,
     ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
         self.inner.scan_lookups(after, limit).await
+    }
+
+    async fn scan_records(
+        &self,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, u64)>, BackendError> {
+        self.inner.scan_records(after, limit).await
     }
 
     async fn rebuild(&self) -> Result<Box<dyn Rebuild>, BackendError> {
