@@ -7,6 +7,7 @@
 //! - [`EffectCounter`]: how often a target was made to act, by credential (INV-20).
 //! - [`Canary`]: whether a planted secret is in bytes, texts or files, in any usual spelling (INV-02, INV-17).
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
+//! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, and a database for each test.
 //!
 //! A development dependency, used from `tests/` directories. Never part of a production build: everything here panics when it is
 //! used wrongly.
@@ -23,6 +24,8 @@ mod clock;
 mod effects;
 mod entropy;
 mod failing_backend;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod proven_log;
 mod recorded_case;
 mod target;
@@ -32,6 +35,8 @@ pub use clock::ManualClock;
 pub use effects::{EffectCounter, Effects};
 pub use entropy::SeededEntropy;
 pub use failing_backend::{Calls, FailingBackend, Fault};
+#[cfg(feature = "postgres")]
+pub use postgres::{TestDatabase, TestPostgres};
 pub use proven_log::ProvenLog;
 pub use recorded_case::{CaseSetup, RecordedCase};
 pub use target::{MemoryTarget, Step, Trouble};

@@ -1,0 +1,8 @@
+//! A real PostgreSQL for tests: found on the machine or given by URL, a database for each test, and ways to break it.
+
+mod cluster;
+mod database;
+mod locate;
+
+pub use cluster::TestPostgres;
+pub use database::TestDatabase;
