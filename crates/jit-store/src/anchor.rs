@@ -162,7 +162,7 @@ fn checkpoint_size(note: &[u8]) -> io::Result<u64> {
     Ok(Checkpoint::parse(note.text()).map_err(|_| invalid())?.size())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(suffix);

@@ -29,6 +29,7 @@ mod config;
 mod creating;
 mod error;
 mod exporting;
+mod lease;
 mod log;
 mod memory;
 mod opening;
@@ -41,6 +42,8 @@ mod retention;
 mod row;
 mod sequencer;
 mod signer;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod system;
 mod tree;
 mod working;
@@ -64,5 +67,7 @@ pub use row::{
     TreeRead,
 };
 pub use signer::{CheckpointSigner, Ed25519Signer, SignError};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteBackend, SqliteError};
 pub use system::{OsEntropy, SystemClock};
 pub use working::{DueWork, WorkError};

@@ -6,13 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendError, Rebuild, Transaction};
+use crate::lease::Leases;
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Holder, Incarnation, Known, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow, TreeNodes,
-    TreeRead,
+    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Incarnation, Known, Lease, LeaseKey, LeaseRequest,
+    Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow, TreeNodes, TreeRead,
 };
 
 /// A [`Backend`] that keeps everything in memory. Clones share the same log; what is durable lasts
@@ -46,8 +45,7 @@ struct Stored {
     derived: Derived,
     blobs: HashMap<BlobKey, Vec<u8>>,
     checkpoints: BTreeMap<u64, CheckpointRow>,
-    leases: HashMap<LeaseKey, Held>,
-    fence: u64,
+    leases: Leases,
 }
 
 /// What [`Projections`] add up to.
@@ -57,13 +55,6 @@ struct Derived {
     lookups: BTreeSet<(LookupKey, u64)>,
     due: BTreeMap<(i64, DueKey), Vec<u8>>,
     due_at: HashMap<DueKey, i64>,
-}
-
-#[derive(Debug)]
-struct Held {
-    holder: Holder,
-    fence: u64,
-    until: Option<Instant>,
 }
 
 impl MemoryBackend {
@@ -118,24 +109,6 @@ impl Stored {
         }
         self.head = Some(batch.head);
         Ok(())
-    }
-
-    fn lease(&mut self, key: LeaseKey, request: LeaseRequest) -> Option<Lease> {
-        let now = Instant::now();
-        let lives = |held: &&Held| held.until.is_none_or(|until| until > now);
-        let fence = match self.leases.get(&key).filter(lives) {
-            Some(held) if held.holder != request.holder => return None,
-            Some(held) => held.fence,
-            None => {
-                self.fence = self.fence.saturating_add(1);
-                self.fence
-            }
-        };
-        let holder = request.holder;
-        // A deadline beyond what the clock can express is no deadline.
-        let until = now.checked_add(request.ttl);
-        self.leases.insert(key, Held { holder, fence, until });
-        Some(Lease { key, holder, fence })
     }
 }
 
@@ -288,19 +261,17 @@ impl Backend for MemoryBackend {
     ) -> Result<Vec<(DueRow, Lease)>, BackendError> {
         let mut log = self.write()?;
         let due: Vec<DueRow> = log.derived.due_rows(None, before_us).collect();
-        let claimed = due.into_iter().filter_map(|row| log.lease(row.key.into(), request).map(|lease| (row, lease)));
+        let claimed =
+            due.into_iter().filter_map(|row| log.leases.take(row.key.into(), request).map(|lease| (row, lease)));
         Ok(claimed.take(limit).collect())
     }
 
     async fn lease(&self, key: LeaseKey, request: LeaseRequest) -> Result<Option<Lease>, BackendError> {
-        Ok(self.write()?.lease(key, request))
+        Ok(self.write()?.leases.take(key, request))
     }
 
     async fn release(&self, lease: Lease) -> Result<(), BackendError> {
-        let mut log = self.write()?;
-        if log.leases.get(&lease.key).is_some_and(|held| held.holder == lease.holder && held.fence == lease.fence) {
-            log.leases.remove(&lease.key);
-        }
+        self.write()?.leases.give_back(lease);
         Ok(())
     }
 
