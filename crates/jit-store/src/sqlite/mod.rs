@@ -22,7 +22,7 @@ use crate::backend::{Backend, BackendError, Rebuild, Transaction};
 use crate::lease::Leases;
 use crate::row::{
     Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Incarnation, Lease, LeaseKey, LeaseRequest, Locked,
-    LookupKey, Projections, Row, StreamKey, StreamState, TreeNodes, TreeRead,
+    LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TreeNodes, TreeRead,
 };
 
 /// A [`Backend`] in one SQLite file, on a local disk of the one machine whose one process has it open.
@@ -204,6 +204,14 @@ impl Backend for SqliteBackend {
         limit: usize,
     ) -> Result<Vec<(LookupKey, u64)>, BackendError> {
         self.readers.read(move |connection| reading::scan_lookups(connection, after, limit)).await
+    }
+
+    async fn scan_records(
+        &self,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, u64)>, BackendError> {
+        self.readers.read(move |connection| reading::scan_records(connection, after, limit)).await
     }
 
     async fn claim(

@@ -207,6 +207,17 @@ pub(super) fn scan_lookups(
     Ok(select.query_map(params![key, index, bound(limit as u64)], lookup)?.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn scan_records(
+    connection: &Connection,
+    after: Option<RecordKey>,
+    limit: usize,
+) -> Result<Vec<(RecordKey, u64)>> {
+    let mut select = connection.prepare_cached("SELECT id, idx FROM record WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let after = after.as_ref().map_or(&[][..], |key| &key.as_bytes()[..]);
+    let record = |row: &Found<'_>| Ok((RecordKey::from_bytes(row.get(0)?), unsigned(row, 1)?));
+    Ok(select.query_map(params![after, bound(limit as u64)], record)?.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn blob(connection: &Connection, key: BlobKey) -> Result<Option<Vec<u8>>> {
     let mut select = connection.prepare_cached("SELECT bytes FROM blob WHERE key = ?1")?;
     Ok(select.query_row([key.as_bytes()], |row| row.get(0)).optional()?)
