@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::checkpoint::Checkpoint;
-use crate::key::{KeyId, SignatureType, SignerKey, VerifierKey};
+use crate::key::{KeyError, KeyId, SignatureType, SignerKey, VerifierKey};
 use crate::note::NoteSignature;
 use crate::origin::KeyName;
 
@@ -93,6 +95,21 @@ impl CosignerKey {
     #[must_use]
     pub fn from_seed(name: KeyName, seed: [u8; 32]) -> Self {
         Self(SignerKey::of_type(name, SignatureType::CosignatureV1, seed))
+    }
+
+    /// Parses the private form of Go's `note` package, `PRIVATE+KEY+<name>+<key id>+<base64>`, with type `0x04`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SignerKey::parse`].
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        Ok(Self(SignerKey::parse_of_type(SignatureType::CosignatureV1, text)?))
+    }
+
+    /// The text that [`CosignerKey::parse`] takes. It is the secret; it is erased when dropped.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<String> {
+        self.0.encode()
     }
 
     /// The public key, to publish.

@@ -230,14 +230,18 @@ impl SignerKey {
     /// [`KeyError`] if the form is wrong, the type is not `0x01`, or the key id is not the one
     /// computed from the rest. Errors never hold any of the text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
+        Self::parse_of_type(SignatureType::Ed25519, text)
+    }
+
+    pub(crate) fn parse_of_type(expected: SignatureType, text: &str) -> Result<Self, KeyError> {
         let text = text.strip_prefix(PRIVATE_KEY_PREFIX).ok_or(KeyError::Format)?;
         let (name, id, bytes) = parse_fields(text)?;
         let (kind, seed) = bytes.split_first().ok_or(KeyError::Format)?;
-        if *kind != SignatureType::Ed25519.byte() {
+        if *kind != expected.byte() {
             return Err(KeyError::UnsupportedType(*kind));
         }
         let seed = seed.try_into().map_err(|_| KeyError::Format)?;
-        let key = Self::from_seed(name, seed);
+        let key = Self::of_type(name, expected, seed);
         key.verifier.expect_id(id)?;
         Ok(key)
     }
@@ -245,7 +249,7 @@ impl SignerKey {
     /// The text that [`SignerKey::parse`] takes. It is the secret; it is erased when dropped.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([SignatureType::Ed25519.byte(); 33]);
+        let mut bytes = Zeroizing::new([self.verifier.kind.byte(); 33]);
         for (to, from) in bytes.iter_mut().skip(1).zip(self.key.as_bytes()) {
             *to = *from;
         }

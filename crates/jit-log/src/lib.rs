@@ -37,15 +37,15 @@
 //! # What it keeps
 //!
 //! - **The formats are not ours.** The tree is that of RFC 6962 (SHA-256); files are C2SP `tlog-tiles`, `signed-note`,
-//!   `tlog-checkpoint`, `tlog-cosignature` (`cosignature/v1`), `tlog-proof` and `tlog-policy`. What is published verifies with
+//!   `tlog-checkpoint`, `tlog-cosignature` (`cosignature/v1`), `tlog-proof`, `tlog-policy` and `tlog-witness`. What is published verifies with
 //!   other people's programs, and tests do so.
 //! - **One form.** What a parser accepts, it writes back byte for byte: no leading zeros, no loose base64, no second spelling.
 //!   The one exception is [`TrustPolicy`], whose files have comments and free spacing.
 //! - **Bounded.** Each parser has a limit on its input, none panics on any bytes, and trees end at [`MAX_TREE_SIZE`] leaves.
 //! - **Strict.** A known key's wrong signature refuses the whole note, an unknown key's signature never counts, Ed25519 is
 //!   verified without its lenient cases, and a proof from the empty tree or an empty log proves nothing.
-//! - **[`VerifiedCheckpoint`] comes from [`TrustPolicy::verify`] alone.** A policy that asks for witnesses is parsed and then
-//!   refuses everything, because quorums are not evaluated yet.
+//! - **[`VerifiedCheckpoint`] comes from [`TrustPolicy::verify`] alone**, which demands the log's own signature and the quorum
+//!   of witnesses that the policy asks for.
 //!
 //! # What it never does
 //!
@@ -67,9 +67,13 @@ mod note;
 mod origin;
 mod plan;
 mod policy;
+mod policy_file;
+mod policy_quorum;
 mod proof;
 mod tile;
 mod tlog_proof;
+mod witness;
+mod witness_request;
 
 pub use builder::TileBuilder;
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -82,9 +86,12 @@ pub use key::{KeyError, KeyId, SignatureType, SignerKey, VerifierKey};
 pub use note::{MAX_NOTE_LEN, MAX_SIGNATURES, Note, NoteError, NoteSignature, VerifiedSignature};
 pub use origin::{KeyName, MAX_NAME_LEN, Origin, OriginError};
 pub use plan::{PlanError, ProofPlan};
-pub use policy::{MAX_POLICY_LEN, PolicyError, PolicyLineError, TrustError, TrustPolicy, VerifiedCheckpoint};
+pub use policy::{PolicyWitness, TrustError, TrustPolicy, VerifiedCheckpoint};
+pub use policy_file::{MAX_POLICY_LEN, PolicyError, PolicyLineError};
 pub use proof::{ConsistencyProof, InclusionProof, MAX_PROOF_LEN, ProofError};
 pub use tile::{
     FullTile, TILE_WIDTH, TileError, TileId, full_tiles_between, partial_tiles, tile_bytes, tiles_for_size,
 };
 pub use tlog_proof::{MAX_TLOG_PROOF_LEN, TlogProof, TlogProofError};
+pub use witness::{Accepted, HeldCheckpoint, HeldError, Witness, WitnessRefusal, witness_path};
+pub use witness_request::{AddCheckpoint, AddCheckpointError, MAX_ADD_CHECKPOINT_LEN, MAX_ADD_CHECKPOINT_PROOF};

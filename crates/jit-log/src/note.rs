@@ -81,6 +81,11 @@ impl Note {
         Ok(note)
     }
 
+    /// A note of a text and signatures that were parts of one.
+    pub(crate) fn from_parts(text: String, signatures: Vec<NoteSignature>) -> Self {
+        Self { text, signatures }
+    }
+
     /// Adds a signature line, unverified, for example of a witness.
     ///
     /// # Errors
@@ -165,6 +170,12 @@ impl<'a> VerifiedSignature<'a> {
     #[must_use]
     pub fn key(&self) -> &'a VerifierKey {
         self.key
+    }
+
+    /// The signature line.
+    #[must_use]
+    pub fn signature(&self) -> &'a NoteSignature {
+        self.signature
     }
 
     /// When it signed, if it is a [`SignatureType::CosignatureV1`].

@@ -12,10 +12,11 @@
 use std::sync::LazyLock;
 
 use jit_log::{
-    Checkpoint, ConsistencyProof, CosignatureTime, EntryBundle, EntryError, Frontier, Hash, InclusionProof,
-    MAX_ENTRY_LEN, MAX_NOTE_LEN, MAX_POLICY_LEN, MAX_PROOF_LEN, MAX_SIGNATURES, MAX_TLOG_PROOF_LEN, MAX_TREE_SIZE,
-    Note, NoteError, NoteSignature, PolicyError, ProofError, ProofPlan, SignerKey, TileBuilder, TileId, TlogProof,
-    TlogProofError, TreeError, TrustPolicy, VerifierKey, full_tiles_between, leaf_hash, node_hash, partial_tiles,
+    AddCheckpoint, Checkpoint, ConsistencyProof, CosignatureTime, EntryBundle, EntryError, Frontier, Hash,
+    InclusionProof, MAX_ENTRY_LEN, MAX_NOTE_LEN, MAX_POLICY_LEN, MAX_PROOF_LEN, MAX_SIGNATURES, MAX_TLOG_PROOF_LEN,
+    MAX_TREE_SIZE, Note, NoteError, NoteSignature, PolicyError, ProofError, ProofPlan, SignerKey, TileBuilder, TileId,
+    TlogProof, TlogProofError, TreeError, TrustPolicy, VerifierKey, full_tiles_between, leaf_hash, node_hash,
+    partial_tiles,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,7 +99,7 @@ fn proof_file() -> String {
 
 fn policy_file() -> String {
     let (log, witness) = (golden::LOG_VKEY, golden::WITNESS_VKEY);
-    format!("# trust\nlog {log} https://log.example/\nwitness w {witness}\ngroup g any w\nquorum none\n")
+    format!("# trust\nlog {log} https://log.example/\nwitness w {witness}\ngroup g any w\nquorum g\n")
 }
 
 proptest! {
@@ -168,6 +169,13 @@ proptest! {
         if let Ok(proof) = TlogProof::parse(&bytes) {
             prop_assert_eq!(proof.to_bytes(), bytes);
             prop_assert!(proof.verify(&leaf_hash(b"entry-259"), &POLICY).is_err());
+        }
+    }
+
+    #[test]
+    fn a_request_to_a_witness_has_one_form(bytes in near(&format!("old 259\n{0}\n{0}\n\n{NOTE}", &NOTE.lines().nth(2).unwrap()))) {
+        if let Ok(request) = AddCheckpoint::parse(&bytes) {
+            prop_assert_eq!(request.to_bytes(), bytes);
         }
     }
 

@@ -121,18 +121,56 @@ fn each_rule_of_the_format_is_kept() {
 }
 
 #[test]
-fn any_quorum_but_none_refuses_even_what_would_meet_it() {
-    let (log, witness) = (log("log.example/a", 1), witness(2));
+fn a_quorum_must_have_cosigned() {
+    let (log, one, two) = (log("log.example/a", 1), witness(2), witness(3));
     let checkpoint = checkpoint("log.example/a");
-    let mut note = checkpoint.sign(&[&log]).unwrap();
-    note.push(witness.cosign(&checkpoint, time(1))).unwrap();
-    let keys = format!("log {}\nwitness w {}\n", log.verifier(), witness.verifier());
-    for (quorum, name) in [("quorum w\n", "w"), ("group g any w\nquorum g\n", "g")] {
+    let keys = format!("log {}\nwitness v {}\nwitness w {}\n", log.verifier(), one.verifier(), two.verifier());
+    let signed = checkpoint.sign(&[&log]).unwrap();
+    let mut cosigned = signed.clone();
+    cosigned.push(two.cosign(&checkpoint, time(1))).unwrap();
+    for (quorum, name, met) in [
+        ("quorum none\n", None, true),
+        ("quorum w\n", Some("w"), true),
+        ("quorum v\n", Some("v"), false),
+        ("group g any v w\nquorum g\n", Some("g"), true),
+        ("group g all v w\nquorum g\n", Some("g"), false),
+        ("group g 2 v w\ngroup h any g\nquorum h\n", Some("h"), false),
+    ] {
         let policy = policy(&format!("{keys}{quorum}"));
-        let refusal = TrustError::UnsupportedQuorum { name: name.to_owned() };
-        assert_eq!(policy.verify(&note.to_bytes()), Err(refusal));
+        assert_eq!(policy.quorum_name(), name);
+        let refusal = |cosigned| TrustError::QuorumNotMet { quorum: name.unwrap().to_owned(), cosigned };
+        match policy.verify(&cosigned.to_bytes()) {
+            Ok(verified) => {
+                assert!(met, "{quorum}");
+                let seen: Vec<_> = verified.cosignatures().iter().map(|seen| (seen.key_id(), seen.time())).collect();
+                assert_eq!(seen, [(two.verifier().id(), time(1))]);
+            }
+            Err(error) => assert_eq!((met, error), (false, refusal(1)), "{quorum}"),
+        }
+        if name.is_some() {
+            assert_eq!(policy.verify(&signed.to_bytes()), Err(refusal(0)));
+        }
+        assert!(policy.without_quorum().verify(&signed.to_bytes()).is_ok());
+        // Cosignatures alone are no checkpoint, quorum or not.
+        let unsigned = format!("{}\n{}", checkpoint.to_text(), two.cosign(&checkpoint, time(1)));
+        let refused = TrustError::NotSignedByLog { origin: origin("log.example/a") };
+        assert_eq!(policy.verify(unsigned.as_bytes()), Err(refused));
     }
-    assert!(policy(&format!("{keys}quorum none\n")).verify(&note.to_bytes()).is_ok());
+}
+
+#[test]
+fn a_wrong_cosignature_of_a_known_witness_refuses_what_the_others_would_carry() {
+    let (log, one, two) = (log("log.example/a", 1), witness(2), witness(3));
+    let checkpoint = checkpoint("log.example/a");
+    let keys = format!("log {}\nwitness v {}\nwitness w {}\n", log.verifier(), one.verifier(), two.verifier());
+    let policy = policy(&format!("{keys}group g any v w\nquorum g\n"));
+    let mut note = checkpoint.sign(&[&log]).unwrap();
+    note.push(one.cosign(&checkpoint, time(1))).unwrap();
+    assert!(policy.verify(&note.to_bytes()).is_ok());
+    let other = Checkpoint::new(origin("log.example/a"), 4, Hash::from_bytes([9; 32])).unwrap();
+    note.push(two.cosign(&other, time(1))).unwrap();
+    let refused = policy.verify(&note.to_bytes());
+    assert!(matches!(refused, Err(TrustError::Note(NoteError::BadSignature { .. }))), "{refused:?}");
 }
 
 #[test]
