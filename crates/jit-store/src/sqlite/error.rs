@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use tokio::task::JoinError;
 
 use crate::backend::{BackendError, Source};
@@ -133,12 +133,15 @@ fn is_contradiction(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// What the failure of COMMIT says. A commit counts from the moment that its last frame is whole in the write-ahead log. A full
-/// disk cut that frame off, and a busy database has not begun to write it; after any other failure it may be there, and a
-/// crash now would bring it to life.
+/// What the failure of COMMIT says. A commit counts from the moment that its last frame is whole in the write-ahead log. A
+/// write that failed (a full disk, a quota) cut that frame off or came before it, and a busy database has not begun; after any
+/// other failure, that of a flush above all, the frame may be there, and a crash would bring the commit to life.
 pub(super) fn commit_failed(error: rusqlite::Error) -> BackendError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => BackendError::Unavailable { source: error.into() },
+    let unwritten = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_BUSY];
+    match error.sqlite_error() {
+        Some(failure) if unwritten.contains(&failure.extended_code) => {
+            BackendError::Unavailable { source: error.into() }
+        }
         _ => BackendError::OutcomeUnknown { source: error.into() },
     }
 }

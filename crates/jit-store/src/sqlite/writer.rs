@@ -11,7 +11,7 @@ use crate::backend::BackendError;
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
-    /// Whether the last commit may or may not have been written.
+    /// Whether the last commit failed, so that part of it may lie in the write-ahead log.
     in_doubt: bool,
     // Below the connection, because fields are dropped in order: the file is closed before another process may open it.
     _lock: WriterLock,
@@ -55,9 +55,8 @@ impl Open {
     pub(super) fn commit(mut self) -> Result<(), BackendError> {
         let committed = self.0.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         committed.map(drop).map_err(|error| {
-            let error = commit_failed(error);
-            self.0.in_doubt = matches!(error, BackendError::OutcomeUnknown { .. });
-            error
+            self.0.in_doubt = true;
+            commit_failed(error)
         })
     }
 }
