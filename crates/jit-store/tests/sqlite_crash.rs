@@ -94,9 +94,7 @@ async fn append_for_ever(folder: &Path, first: u64) {
             }
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.unwrap();
-    }
+    tasks.join_all().await;
 }
 
 async fn append_singly(folder: &Path, first: u64) {
