@@ -31,8 +31,9 @@ use crate::row::{
 ///    a read that sees row *i* sees every row below *i*.
 /// 6. **Insert only.** The head, leases and [`Projections`] are replaced; nothing else that was written
 ///    changes. Only payloads may be deleted.
-/// 7. **Refuse a wrong batch.** If the rows do not start at the current size, are not dense, or a
-///    record id is present already, `commit` answers [`Corrupt`](BackendError::Corrupt) and writes nothing.
+/// 7. **Refuse a wrong batch.** If the rows do not start at the current size, are not dense, do not end at the size of the new
+///    head, or a record id is present already or twice, `commit` and `create` answer
+///    [`Corrupt`](BackendError::Corrupt) and write nothing.
 /// 8. **Order.** Rows come by ascending index (in [`stream_rows`](Backend::stream_rows) by ascending number), due work by
 ///    ascending time, then key. Answers to a list of keys come in the order of the list.
 /// 9. **Limits.** A read never returns more than asked for. It may return fewer rows to bound the bytes held
@@ -43,6 +44,11 @@ use crate::row::{
 ///     method [`NotCreated`](BackendError::NotCreated); nothing but `create` creates.
 /// 12. **Cancellation.** Dropping the future of any method leaves the log as if the call had not
 ///     been made or had completed, and leaks no lock.
+///
+/// Sizes, indexes and numbers that are stored are below 2<sup>63</sup> − 1, times are any `i64`; the arguments of reads may be any
+/// `u64` or `usize`.
+///
+/// `jit_testkit::conformance::backend` tests this, for any implementation.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Creates the log with its opaque settings and its first batch, which starts at index 0.

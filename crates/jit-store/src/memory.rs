@@ -1,6 +1,6 @@
 //! A log in memory: for tests, examples and as the model of what a backend is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Bound, Range};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -86,8 +86,9 @@ impl Stored {
 
     fn apply(&mut self, batch: Batch) -> Result<(), BackendError> {
         let mut next = self.rows.len() as u64;
+        let mut records = HashSet::with_capacity(batch.rows.len());
         for row in &batch.rows {
-            if row.index != next || self.records.contains_key(&row.record) {
+            if row.index != next || self.records.contains_key(&row.record) || !records.insert(row.record) {
                 return Err(BackendError::Corrupt {
                     what: format!("row {} does not belong at index {next}", row.index),
                 });
@@ -96,6 +97,9 @@ impl Stored {
         }
         if batch.head.size != next {
             return Err(BackendError::Corrupt { what: format!("head size {} after {next} rows", batch.head.size) });
+        }
+        if let Some(tile) = batch.tiles.iter().find(|tile| self.tiles.contains_key(&tile.key)) {
+            return Err(BackendError::Corrupt { what: format!("{:?} is there already", tile.key) });
         }
         for row in batch.rows {
             self.records.insert(row.record, row.index);
