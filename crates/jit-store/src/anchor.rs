@@ -60,6 +60,12 @@ pub enum AnchorError {
         #[source]
         source: Source,
     },
+    /// The object store ignores or refuses conditions, so that two publishers could overwrite each other.
+    #[error("the object store of the anchor {place} has no conditional writes")]
+    NotConditional {
+        /// Where the anchor is.
+        place: String,
+    },
     /// The anchor, or the note to be published, holds no checkpoint.
     #[error("the anchor {place} does not hold a checkpoint")]
     NotACheckpoint {
@@ -156,7 +162,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn checkpoint_size(note: &[u8]) -> io::Result<u64> {
+pub(crate) fn checkpoint_size(note: &[u8]) -> io::Result<u64> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let note = Note::parse(note).map_err(|_| invalid())?;
     Ok(Checkpoint::parse(note.text()).map_err(|_| invalid())?.size())

@@ -28,10 +28,12 @@ mod committer;
 mod config;
 mod creating;
 mod error;
-mod exporting;
+mod export;
 mod lease;
 mod log;
 mod memory;
+#[cfg(feature = "object-store")]
+mod object_anchor;
 mod opening;
 mod prepared;
 mod projection;
@@ -54,9 +56,15 @@ pub use backend::{Backend, BackendError, Rebuild, Source, Transaction};
 pub use config::{ConfigError, EffectRequirement, LogConfig};
 pub use creating::CreateError;
 pub use error::ReadError;
-pub use exporting::{ExportError, ExportPayloads, Exported};
+#[cfg(feature = "object-store")]
+pub use export::ObjectTarget;
+pub use export::{ExportError, ExportOptions, ExportPayloads, ExportProgress, ExportTarget, Exported};
 pub use log::Log;
 pub use memory::MemoryBackend;
+#[cfg(feature = "object-store")]
+pub use object_anchor::ObjectStoreAnchor;
+#[cfg(feature = "object-store")]
+pub use object_store;
 pub use opening::OpenError;
 pub use reading::{Changes, Cursor};
 pub use receipt::{Appended, Receipt, ReceiptError};

@@ -79,6 +79,11 @@ impl Tree {
         Ok(completed.iter().map(tile_row).collect())
     }
 
+    /// The partial tiles at the right edge, with their hashes.
+    pub(crate) fn partials(&self) -> impl Iterator<Item = (TileId, &[Hash])> {
+        self.builder.partials()
+    }
+
     /// Appends the stored leaves up to `size`, which others wrote.
     pub(crate) async fn advance(&mut self, backend: &dyn Backend, size: u64) -> Result<(), ReadError> {
         while self.size() < size {
