@@ -1,6 +1,6 @@
 //! What a team composes: a log with its keys and retention, a policy, a directory, an issuer, and the broker over them.
 
-use std::{error::Error, fs, path::Path, sync::Arc};
+use std::{error::Error, fs, path::Path, sync::Arc, time::Duration};
 
 use jit_broker::Broker;
 use jit_core::{
@@ -14,44 +14,70 @@ use jit_policy::{
     cedar::{CedarEngine, ENTRYPOINT},
 };
 use jit_store::{
-    AGENT_CLASS, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, MemoryBackend, OsEntropy, RetentionPolicy,
+    AGENT_CLASS, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, OsEntropy, RetentionPolicy,
+    SqliteBackend, SqliteError,
 };
+
+use crate::{clock::DrivenClock, evidence::Folder, keys::Keys};
 
 /// The name of the log, in every record and checkpoint.
 const ORIGIN: &str = "jit.example/evidence/quickstart";
 /// The file among the policies that declares types.
 const SCHEMA: &str = "schema.cedarschema";
 
+/// How much later than the last record of a run the next one begins.
+const BETWEEN_RUNS: Duration = Duration::from_secs(60);
+
 /// Everything that a broker is made of.
 pub(crate) struct Deployment {
     pub(crate) log: Log,
+    /// How many records there were; none if the log is new.
+    pub(crate) continued_at: u64,
     pub(crate) broker: Broker,
     pub(crate) issuer: Arc<JwtIssuer>,
     pub(crate) issuer_name: IssuerName,
 }
 
 impl Deployment {
-    /// A new log in memory, anchored in a file, and a broker on it. All keys are drawn now and die with the process.
-    pub(crate) async fn create(clock: Arc<dyn Clock>, anchor: &Path, directory: &[u8]) -> Result<Self, Box<dyn Error>> {
+    /// Opens the log in the folder and checks it against its anchor, or creates one where there is none; and a broker on it.
+    pub(crate) async fn open(
+        folder: &Folder,
+        clock: Arc<DrivenClock>,
+        directory: &[u8],
+    ) -> Result<Self, Box<dyn Error>> {
         let directory = Arc::new(EntityDirectory::parse(SystemName::new("directory.example")?, directory)?);
-        let index_key = IndexKey::from_bytes(random_bytes(&OsEntropy)?);
-        let signer = SignerKey::from_seed(Origin::parse(ORIGIN)?, random_bytes(&OsEntropy)?);
+        let keys = Keys::open(&folder.path("keys"))?;
         let config = LogConfig::new(
-            Arc::new(Ed25519Signer::new(signer)),
-            Arc::new(FileAnchor::new(anchor)),
+            Arc::new(Ed25519Signer::new(SignerKey::from_seed(Origin::parse(ORIGIN)?, keys.checkpoints))),
+            Arc::new(FileAnchor::new(folder.anchor())),
             retention()?,
-            index_key,
+            IndexKey::from_bytes(keys.index),
             WriterId::v7(clock.now().at, random_bytes(&OsEntropy)?),
-            clock,
+            Arc::clone(&clock) as _,
         );
-        let log = Log::create(Arc::new(MemoryBackend::new()), config).await?;
+        // Opening creates neither a file nor a log: that a database is gone must never look like one that is new.
+        let (log, continued_at) = match SqliteBackend::open(folder.database()).await {
+            Err(SqliteError::NotFound { .. }) => {
+                let backend = SqliteBackend::create_new(folder.database()).await?;
+                (Log::create(Arc::new(backend), config).await?, 0)
+            }
+            opened => {
+                let log = Log::open(Arc::new(opened?), config).await?;
+                let size = log.size().await?;
+                (log, size)
+            }
+        };
+        if let Some(last) = log.records(&Vec::from_iter(continued_at.checked_sub(1))).await?.first() {
+            // The hours of the run before lie ahead of the present.
+            clock.advance_to(last.record().header().at.saturating_add(BETWEEN_RUNS));
+        }
         let issuer_name = IssuerName::new("access-tokens")?;
-        let issuer = Arc::new(token_issuer(issuer_name.clone())?);
+        let issuer = Arc::new(token_issuer(issuer_name.clone(), keys.tokens)?);
         let broker = Broker::builder(log.clone(), Arc::clone(&directory) as _)
             .facts(directory)
             .issuer(Arc::clone(&issuer) as _)
             .build();
-        Ok(Self { log, broker, issuer, issuer_name })
+        Ok(Self { log, continued_at, broker, issuer, issuer_name })
     }
 }
 
@@ -72,12 +98,12 @@ pub(crate) fn load_policy(folder: &Path) -> Result<Arc<dyn PolicySnapshot>, Box<
     Ok(engine.load(&bundle)?)
 }
 
-fn token_issuer(name: IssuerName) -> Result<JwtIssuer, Box<dyn Error>> {
+fn token_issuer(name: IssuerName, seed: [u8; 32]) -> Result<JwtIssuer, Box<dyn Error>> {
     Ok(JwtIssuer::new(
         name,
         Issuer::new("https://access.example")?,
         ExternalId::new("https://gateway.example")?,
-        JwtKey::from_seed(random_bytes(&OsEntropy)?),
+        JwtKey::from_seed(seed),
     ))
 }
 

@@ -20,16 +20,28 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// An empty folder; what an earlier run left is removed.
-    pub(crate) fn empty(root: PathBuf) -> io::Result<Self> {
-        match fs::remove_dir_all(&root) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    /// The folder with the log of earlier runs, if there were any; the bundles that they wrote are removed.
+    pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
+        for part in ["bundles", "tampered"] {
+            match fs::remove_dir_all(root.join(part)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        for part in ["bundles", "tiles", "tampered", "anchor"] {
+        for part in ["bundles", "tiles", "tampered", "anchor", "keys"] {
             fs::create_dir_all(root.join(part))?;
         }
         Ok(Self { root })
+    }
+
+    /// Where the log is.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path("evidence.db")
+    }
+
+    /// Where its last checkpoint is; in a real deployment on another machine.
+    pub(crate) fn anchor(&self) -> PathBuf {
+        self.path("anchor").join("checkpoint")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

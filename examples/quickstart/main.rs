@@ -1,8 +1,9 @@
-//! Access from request to evidence, on an embedded log and without a server: `cargo run --example quickstart`.
+//! Access from request to evidence, on a log in one SQLite file and without a server: `cargo run --example quickstart`.
 //!
 //! Reads policies, a directory and a file of requests from `input/`, runs the requests through a broker with a clock that is
 //! moved by hand, writes the evidence to `target/quickstart/`, and has it checked by the `jit-audit` program, which knows
-//! nothing but the files and the public key. Exits with 0 only if everything was as it must be.
+//! nothing but the files and the public key. Run again, it continues the log it finds there. Exits with 0 only if everything
+//! was as it must be.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it does")]
 
 mod account;
@@ -10,6 +11,7 @@ mod auditor;
 mod clock;
 mod deployment;
 mod evidence;
+mod keys;
 mod members;
 mod principals;
 mod requests;
@@ -50,20 +52,24 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = examples.parent().ok_or("the examples are not in a workspace")?;
     let input = examples.join("quickstart/input");
-    let folder = Folder::empty(workspace.join("target/quickstart"))?;
+    let folder = Folder::open(workspace.join("target/quickstart"))?;
 
     let clock = Arc::new(DrivenClock::starting_now()?);
-    let scenario = requests::read("requests.json", &read(&input.join("requests.json"))?, clock.now().at)?;
     let directory = read(&input.join("directory.json"))?;
-    let anchor = folder.path("anchor").join("checkpoint");
-    let place = Deployment::create(Arc::clone(&clock) as _, &anchor, &directory).await?;
+    let place = Deployment::open(&folder, Arc::clone(&clock), &directory).await?;
+    let scenario = requests::read("requests.json", &read(&input.join("requests.json"))?, clock.now().at)?;
 
     let policy = load_policy(&input.join("policy"))?;
     let manifest = policy.document().manifest();
     println!("Policy      {} rules in {} files, {}", manifest.rules().len(), manifest.files().len(), manifest.digest());
     let owner = PrincipalId::Identity(scenario.policy_owner.clone());
     place.broker.publish(Arc::clone(&policy), owner).await?;
-    println!("Log         {}, anchored in {}", place.log.origin(), shown(workspace, &anchor));
+    let (database, anchor) = (shown(workspace, &folder.database()), shown(workspace, &folder.anchor()));
+    println!("Log         {} in {database}, anchored in {anchor},", place.log.origin());
+    match place.continued_at {
+        0 => println!("            created now; its keys lie beside it, which only a demonstration does"),
+        size => println!("            continued at {size} records, which are those that the anchor vouches for"),
+    }
     println!("Requests    {}, each run to its end with a clock that is moved by hand\n", scenario.requests.len());
 
     let run = Run { broker: &place.broker, clock: &clock, issuer: &place.issuer_name };

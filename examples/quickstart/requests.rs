@@ -63,9 +63,9 @@ pub(crate) enum Deed {
 }
 
 impl PlannedRequest {
-    /// The key under which act `n` of this request can be repeated safely.
+    /// The key under which act `n` of this request can be repeated safely; another one in every run.
     pub(crate) fn key(&self, n: usize) -> Result<IdempotencyKey, jit_core::TextError> {
-        IdempotencyKey::new(format!("quickstart/{}/{n}", self.name))
+        IdempotencyKey::new(format!("quickstart/{}/{}/{n}", self.at, self.name))
     }
 }
 
