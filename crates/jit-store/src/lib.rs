@@ -35,6 +35,8 @@ mod memory;
 #[cfg(feature = "object-store")]
 mod object_anchor;
 mod opening;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod prepared;
 mod projection;
 mod publisher;
@@ -66,6 +68,8 @@ pub use object_anchor::ObjectStoreAnchor;
 #[cfg(feature = "object-store")]
 pub use object_store;
 pub use opening::OpenError;
+#[cfg(feature = "postgres")]
+pub use postgres::{MIGRATIONS, Migration, PostgresBackend, PostgresConfig, PostgresError, SchemaName};
 pub use reading::{Changes, Cursor};
 pub use receipt::{Appended, Receipt, ReceiptError};
 pub use retention::{AGENT_CLASS, GOVERNANCE_CLASS, RetentionError, RetentionPolicy};

@@ -109,6 +109,11 @@ impl TestPostgres {
         TestDatabase::create(self, "template1").await
     }
 
+    /// A copy of a database that nobody is connected to, quicker than doing again what was done there.
+    pub async fn copy_of(&self, template: &TestDatabase) -> TestDatabase {
+        TestDatabase::create(self, template.name()).await
+    }
+
     /// How to connect as superuser to the maintenance database, over the Unix socket where the server is our own.
     #[must_use]
     pub fn config(&self) -> Config {

@@ -1,0 +1,225 @@
+//! A batch as columns, and the statements that write them.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::future::try_join_all;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Statement};
+
+use super::config::SchemaName;
+use super::error::{failed, unavailable};
+use super::sql;
+use super::value::signed;
+use crate::backend::BackendError;
+use crate::row::{Batch, Projections, StreamKey};
+
+/// More bytes than this would not fit into the parameters of a statement.
+const MAX_BATCH_BYTES: usize = 512 << 20;
+
+/// A statement under way. It is sent when it is polled first, so several that are polled in turn are one round trip.
+pub(super) type Step<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
+
+/// Runs a prepared statement.
+pub(super) fn execute<'a, const N: usize>(
+    client: &'a Client,
+    statement: &'a Statement,
+    params: [&'a (dyn ToSql + Sync); N],
+) -> Step<'a> {
+    Box::pin(async move { client.execute(statement, &params).await })
+}
+
+/// Runs statements without parameters.
+pub(super) fn simple<'a>(client: &'a Client, sql: &'static str) -> Step<'a> {
+    Box::pin(async move { client.batch_execute(sql).await.map(|()| 0) })
+}
+
+macro_rules! statements {
+    ($($name:ident = $sql:expr;)*) => {
+        /// What a writing connection has prepared.
+        #[derive(Debug)]
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement,)*
+        }
+
+        impl Statements {
+            pub(super) async fn prepare(client: &Client, schema: &SchemaName) -> Result<Self, BackendError> {
+                let texts = [$(schema.fill($sql)),*];
+                let prepared = try_join_all(texts.iter().map(|text| client.prepare(text))).await.map_err(failed)?;
+                let mut prepared = prepared.into_iter();
+                Ok(Self {
+                    $($name: prepared.next().ok_or_else(|| unavailable("a statement was not prepared"))?,)*
+                })
+            }
+        }
+    };
+}
+
+statements! {
+    create = sql::CREATE;
+    create_head = sql::CREATE_HEAD;
+    lock_head = sql::LOCK_HEAD;
+    wanted_streams = sql::WANTED_STREAMS;
+    wanted_records = sql::WANTED_RECORDS;
+    wanted_leaves = sql::WANTED_LEAVES;
+    make_room = sql::MAKE_ROOM;
+    insert_leaves = sql::INSERT_LEAVES;
+    insert_payloads = sql::INSERT_PAYLOADS;
+    insert_records = sql::INSERT_RECORDS;
+    insert_tiles = sql::INSERT_TILES;
+    insert_blobs = sql::INSERT_BLOBS;
+    put_streams = sql::PUT_STREAMS;
+    insert_lookups = sql::INSERT_LOOKUPS;
+    unschedule = sql::UNSCHEDULE;
+    schedule = sql::SCHEDULE;
+    move_head = sql::MOVE_HEAD;
+    first_records = sql::FIRST_RECORDS;
+}
+
+type Bytes<'a> = Vec<&'a [u8]>;
+
+/// The columns of a batch that fits where the log ends.
+pub(super) struct BatchColumns<'a> {
+    index: Vec<i64>,
+    n: Vec<i64>,
+    record: Bytes<'a>,
+    stream: Bytes<'a>,
+    leaf: Bytes<'a>,
+    header: Bytes<'a>,
+    payload_index: Vec<i64>,
+    payload: Bytes<'a>,
+    tile_level: Vec<i16>,
+    tile_index: Vec<i64>,
+    tile_root: Bytes<'a>,
+    tile_hashes: Bytes<'a>,
+    blob_key: Bytes<'a>,
+    blob: Bytes<'a>,
+    projections: ProjectionColumns<'a>,
+}
+
+impl<'a> BatchColumns<'a> {
+    /// Refuses a batch that does not begin at `size`, is not dense or is larger than any that the log makes.
+    pub(super) fn of(batch: &'a Batch, size: u64) -> Result<Self, BackendError> {
+        check(batch, size)?;
+        let rows = &batch.rows;
+        let mut first_of: HashMap<StreamKey, i64> = HashMap::new();
+        for row in rows {
+            first_of.entry(row.stream).or_insert(signed(row.index)?);
+        }
+        let first_of =
+            batch.projections.streams.iter().map(|(key, _)| first_of.get(key).copied().unwrap_or(0)).collect();
+        let payloads = || rows.iter().filter_map(|row| Some((row.index, row.payload.as_deref()?)));
+        let tiles = &batch.tiles;
+        Ok(Self {
+            index: rows.iter().map(|row| signed(row.index)).collect::<Result<_, _>>()?,
+            n: rows.iter().map(|row| signed(row.n)).collect::<Result<_, _>>()?,
+            record: rows.iter().map(|row| row.record.as_bytes().as_slice()).collect(),
+            stream: rows.iter().map(|row| row.stream.as_bytes().as_slice()).collect(),
+            leaf: rows.iter().map(|row| row.leaf.as_bytes().as_slice()).collect(),
+            header: rows.iter().map(|row| row.header.as_slice()).collect(),
+            payload_index: payloads().map(|(index, _)| signed(index)).collect::<Result<_, _>>()?,
+            payload: payloads().map(|(_, payload)| payload).collect(),
+            tile_level: tiles.iter().map(|tile| i16::from(tile.key.level)).collect(),
+            tile_index: tiles.iter().map(|tile| signed(tile.key.index)).collect::<Result<_, _>>()?,
+            tile_root: tiles.iter().map(|tile| tile.root.as_bytes().as_slice()).collect(),
+            tile_hashes: tiles.iter().map(|tile| tile.hashes.as_slice()).collect(),
+            blob_key: batch.blobs.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
+            blob: batch.blobs.iter().map(|(_, blob)| blob.as_slice()).collect(),
+            projections: ProjectionColumns::of(&batch.projections, first_of)?,
+        })
+    }
+
+    /// Adds the statements that write them.
+    pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, steps: &mut Vec<Step<'s>>) {
+        if !self.index.is_empty() {
+            let params: [&(dyn ToSql + Sync); 6] =
+                [&self.index, &self.n, &self.record, &self.stream, &self.leaf, &self.header];
+            steps.push(execute(client, &prepared.insert_leaves, params));
+            steps.push(execute(client, &prepared.insert_records, [&self.record, &self.index]));
+        }
+        if !self.payload.is_empty() {
+            steps.push(execute(client, &prepared.insert_payloads, [&self.payload_index, &self.payload]));
+        }
+        if !self.tile_index.is_empty() {
+            let params: [&(dyn ToSql + Sync); 4] =
+                [&self.tile_level, &self.tile_index, &self.tile_root, &self.tile_hashes];
+            steps.push(execute(client, &prepared.insert_tiles, params));
+        }
+        if !self.blob.is_empty() {
+            steps.push(execute(client, &prepared.insert_blobs, [&self.blob_key, &self.blob]));
+        }
+        self.projections.write(client, prepared, steps);
+    }
+}
+
+/// The columns of projections.
+pub(super) struct ProjectionColumns<'a> {
+    stream: Bytes<'a>,
+    next: Vec<i64>,
+    first: Vec<i64>,
+    leaf: Bytes<'a>,
+    closed: Vec<bool>,
+    lookup: Bytes<'a>,
+    lookup_index: Vec<i64>,
+    done: Bytes<'a>,
+    due: Bytes<'a>,
+    at_us: Vec<i64>,
+    work: Bytes<'a>,
+}
+
+impl<'a> ProjectionColumns<'a> {
+    /// `first` says of each stream below which index it has no records.
+    pub(super) fn of(projections: &'a Projections, first: Vec<i64>) -> Result<Self, BackendError> {
+        let Projections { streams, lookups, due, due_done } = projections;
+        Ok(Self {
+            stream: streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
+            next: streams.iter().map(|(_, state)| signed(state.next)).collect::<Result<_, _>>()?,
+            first,
+            leaf: streams.iter().map(|(_, state)| state.leaf.as_bytes().as_slice()).collect(),
+            closed: streams.iter().map(|(_, state)| state.closed).collect(),
+            lookup: lookups.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
+            lookup_index: lookups.iter().map(|(_, index)| signed(*index)).collect::<Result<_, _>>()?,
+            done: due_done.iter().map(|key| key.as_bytes().as_slice()).collect(),
+            due: due.iter().map(|row| row.key.as_bytes().as_slice()).collect(),
+            at_us: due.iter().map(|row| row.at_us).collect(),
+            work: due.iter().map(|row| row.work.as_slice()).collect(),
+        })
+    }
+
+    /// Adds the statements that write them.
+    pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, steps: &mut Vec<Step<'s>>) {
+        if !self.stream.is_empty() {
+            let params: [&(dyn ToSql + Sync); 5] = [&self.stream, &self.next, &self.first, &self.leaf, &self.closed];
+            steps.push(execute(client, &prepared.put_streams, params));
+        }
+        if !self.lookup.is_empty() {
+            steps.push(execute(client, &prepared.insert_lookups, [&self.lookup, &self.lookup_index]));
+        }
+        if !self.done.is_empty() {
+            steps.push(execute(client, &prepared.unschedule, [&self.done]));
+        }
+        if !self.due.is_empty() {
+            steps.push(execute(client, &prepared.schedule, [&self.due, &self.at_us, &self.work]));
+        }
+    }
+}
+
+fn check(batch: &Batch, size: u64) -> Result<(), BackendError> {
+    let mut next = size;
+    for row in &batch.rows {
+        if row.index != next {
+            return Err(BackendError::Corrupt { what: format!("row {} does not belong at index {next}", row.index) });
+        }
+        next = next.saturating_add(1);
+    }
+    if batch.head.size != next {
+        return Err(BackendError::Corrupt { what: format!("head size {} after {next} rows", batch.head.size) });
+    }
+    let rows = batch.rows.iter().map(|row| row.header.len().saturating_add(row.payload.as_ref().map_or(0, Vec::len)));
+    let blobs = batch.blobs.iter().map(|(_, blob)| blob.len());
+    if rows.chain(blobs).fold(0, usize::saturating_add) > MAX_BATCH_BYTES {
+        return Err(BackendError::Refused { source: "the batch is too large for one statement".into() });
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Connections: how they are made, set up and told apart.
+
+use std::time::Duration;
+
+use deadpool_postgres::Connect;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::config::PostgresConfig;
+use super::error::{failed, unavailable};
+use crate::backend::BackendError;
+use crate::row::Incarnation;
+
+/// Makes connections that are ready for work.
+#[derive(Clone)]
+pub(super) struct Connector {
+    connection: Config,
+    tls: Option<MakeRustlsConnect>,
+    connect_timeout: Duration,
+    lock_timeout: Duration,
+    statement_timeout: Duration,
+}
+
+/// A connection, which goes with this value.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    task: JoinHandle<()>,
+}
+
+impl Connector {
+    pub(super) fn new(config: &PostgresConfig) -> Self {
+        let mut connection = config.connection.clone();
+        if connection.get_application_name().is_none() {
+            connection.application_name("jit-store");
+        }
+        connection.connect_timeout(config.connect_timeout);
+        Self {
+            connection,
+            tls: config.tls.clone().map(MakeRustlsConnect::new),
+            connect_timeout: config.connect_timeout,
+            lock_timeout: config.lock_timeout,
+            statement_timeout: config.statement_timeout,
+        }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        self.connection.clone()
+    }
+
+    pub(super) async fn session(&self) -> Result<Session, BackendError> {
+        let opening = async {
+            let (client, task) = self.open().await?;
+            let session = Session { client, task };
+            self.set_up(&session.client).await?;
+            Ok(session)
+        };
+        timeout(self.connect_timeout, opening).await.map_err(unavailable)?.map_err(failed)
+    }
+
+    async fn open(&self) -> Result<(Client, JoinHandle<()>), Error> {
+        // What goes wrong with a connection, its next use says.
+        match self.tls.clone() {
+            Some(tls) => {
+                let (client, connection) = self.connection.connect(tls).await?;
+                Ok((client, tokio::spawn(async move { drop(connection.await) })))
+            }
+            None => {
+                let (client, connection) = self.connection.connect(NoTls).await?;
+                Ok((client, tokio::spawn(async move { drop(connection.await) })))
+            }
+        }
+    }
+
+    /// Settings that the contract rests on, whatever the server's or the user's defaults are.
+    async fn set_up(&self, client: &Client) -> Result<(), Error> {
+        let (statement, lock) = (self.statement_timeout.as_millis(), self.lock_timeout.as_millis());
+        // One plan for all, which never turns bad; no compiler for queries of microseconds. A vanished writer frees the lock.
+        let settings = format!(
+            "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+             SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; SET jit = off; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        );
+        client.batch_execute(&settings).await
+    }
+}
+
+impl Connect for Connector {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        Box::pin(async move {
+            let (client, task) = self.open().await?;
+            self.set_up(&client).await?;
+            Ok((client, task))
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Session {
+    /// Which server this is, and the how-many-th connection of this process to it.
+    pub(super) async fn incarnation(&self, count: u64) -> Result<Incarnation, BackendError> {
+        let sql = "SELECT concat_ws('|', (pg_control_system()).system_identifier, (pg_control_checkpoint()).timeline_id, \
+                   extract(epoch FROM pg_postmaster_start_time()), oid), pg_is_in_recovery(), current_setting('fsync') \
+                   FROM pg_database WHERE datname = current_database()";
+        let row = self.client.query_one(sql, &[]).await.map_err(failed)?;
+        let server: String = row.try_get(0).map_err(failed)?;
+        if row.try_get(1).map_err(failed)? {
+            return Err(unavailable("the server is a standby"));
+        }
+        if row.try_get::<_, &str>(2).map_err(failed)? == "off" {
+            tracing::warn!("the server runs with fsync off: a commit may not survive a crash of the machine");
+        }
+        let digest = blake3::derive_key("jit-store/1 postgres incarnation", format!("{server}|{count}").as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(digest.split_at(16).0);
+        Ok(Incarnation::from_bytes(bytes))
+    }
+}

@@ -1,0 +1,127 @@
+//! What PostgreSQL's errors mean for a log.
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::Error;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::backend::{BackendError, Source};
+
+/// Why a schema was not migrated, or does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// The name is none that a schema may have.
+    #[error("not a schema name: {name:?}")]
+    SchemaName {
+        /// What was given.
+        name: String,
+    },
+    /// The schema has not been migrated at all, or this user does not see it.
+    #[error("schema {schema} holds no log tables")]
+    NotMigrated {
+        /// The schema.
+        schema: String,
+    },
+    /// Migrations are missing.
+    #[error("schema {schema} has version {found}, this library needs {needed}: migrate it first")]
+    OlderSchema {
+        /// The schema.
+        schema: String,
+        /// Its version.
+        found: i32,
+        /// The version needed.
+        needed: i32,
+    },
+    /// A newer version of this library migrated the schema.
+    #[error("schema {schema} has version {found}, this library knows {known} at most")]
+    NewerSchema {
+        /// The schema.
+        schema: String,
+        /// Its version.
+        found: i32,
+        /// The newest version known.
+        known: i32,
+    },
+    /// A migration was applied with another text than the one known under its number.
+    #[error("migration {version} of schema {schema} is not the one that this library knows")]
+    AlteredMigration {
+        /// The schema.
+        schema: String,
+        /// The number of the migration.
+        version: i32,
+    },
+    /// The database could not be reached, or refused.
+    #[error("the database could not be used")]
+    Backend(#[from] BackendError),
+}
+
+/// What an error means where nothing was to be committed.
+pub(super) fn failed(error: Error) -> BackendError {
+    match error.as_db_error() {
+        Some(db) => refused_by_server(db.clone(), error),
+        None if error.is_closed() || is_transport(&error) => BackendError::Unavailable { source: error.into() },
+        None => BackendError::Refused { source: error.into() },
+    }
+}
+
+pub(super) fn pool_failed(error: PoolError) -> BackendError {
+    match error {
+        PoolError::Backend(error) => failed(error),
+        other => BackendError::Unavailable { source: other.into() },
+    }
+}
+
+pub(super) fn unavailable(source: impl Into<Source>) -> BackendError {
+    BackendError::Unavailable { source: source.into() }
+}
+
+/// What became of statements that were sent together, `COMMIT` the last of them.
+pub(super) fn outcome(answers: Vec<Result<u64, Error>>) -> Result<(), BackendError> {
+    let last = answers.len().saturating_sub(1);
+    let mut lost = None;
+    for (at, answer) in answers.into_iter().enumerate() {
+        let Err(error) = answer else { continue };
+        match error.as_db_error() {
+            // A server that breaks down while it commits may have committed.
+            Some(db) if at == last && !matches!(db.parsed_severity(), Some(Severity::Error)) => lost = Some(error),
+            // Whatever fails before turns the commit into a rollback.
+            Some(_) if lost.is_none() => return Err(failed(error)),
+            _ => lost = lost.or(Some(error)),
+        }
+    }
+    lost.map_or(Ok(()), |error| Err(BackendError::OutcomeUnknown { source: error.into() }))
+}
+
+fn refused_by_server(db: DbError, error: Error) -> BackendError {
+    let code = db.code();
+    let class = code.code().get(..2).unwrap_or_default();
+    let table = || db.table().or(db.constraint()).unwrap_or("the log").to_owned();
+    match class {
+        // The row that says there is a log.
+        "23" if db.table() == Some("log") => BackendError::AlreadyExists,
+        // Connections, resources (a full disk too), conflicts, interventions, the server's system.
+        "08" | "40" | "53" | "57" | "58" => BackendError::Unavailable { source: error.into() },
+        // Values that do not fit, constraints, damaged pages.
+        "22" | "23" => BackendError::Corrupt {
+            what: format!("{table} takes no such row ({code})", table = table(), code = code.code()),
+        },
+        "XX" if *code != SqlState::INTERNAL_ERROR => {
+            BackendError::Corrupt { what: format!("the server reports damage ({})", code.code()) }
+        }
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE
+            || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            // A standby: the next connection may find the primary.
+            || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+        {
+            BackendError::Unavailable { source: error.into() }
+        }
+        _ => BackendError::Refused { source: error.into() },
+    }
+}
+
+/// Whether the way to the server failed, rather than what was sent or answered.
+fn is_transport(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
+        || error.to_string().starts_with("timeout")
+        || error.to_string().starts_with("error connecting")
+}

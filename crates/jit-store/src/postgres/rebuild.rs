@@ -1,0 +1,74 @@
+//! The projections written anew in one transaction; everybody else reads the old ones until it commits.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::batch::{ProjectionColumns, simple};
+use super::config::SchemaName;
+use super::error::{failed, unavailable};
+use super::sql;
+use super::value::{get, head};
+use super::writer::{Open, Writer, send};
+use crate::backend::{BackendError, Rebuild};
+use crate::row::{Head, Projections};
+
+/// Statements take as long as the log is large, and the lock waits no longer than always.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0";
+
+#[derive(Debug)]
+pub(super) struct PostgresRebuild {
+    open: Open,
+    head: Head,
+    /// Everything so far was done; otherwise the server would answer a commit with a rollback.
+    whole: bool,
+    patience: Duration,
+}
+
+impl PostgresRebuild {
+    pub(super) async fn begin(writer: &Writer, schema: &SchemaName, patience: Duration) -> Result<Self, BackendError> {
+        let open = writer.open().await?;
+        let session = open.session()?;
+        let client = &session.main.client;
+        client.batch_execute(BEGIN).await.map_err(failed)?;
+        let row = client.query_opt(&session.statements.lock_head, &[]).await.map_err(failed)?;
+        let head = head(&row.ok_or(BackendError::NotCreated)?)?;
+        client.batch_execute(&schema.fill(sql::FORGET)).await.map_err(failed)?;
+        Ok(Self { open, head, whole: true, patience })
+    }
+}
+
+#[async_trait]
+impl Rebuild for PostgresRebuild {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    async fn add(&mut self, projections: Projections) -> Result<(), BackendError> {
+        if !std::mem::take(&mut self.whole) {
+            return Err(unavailable("an earlier part of this rebuild failed"));
+        }
+        let session = self.open.session()?;
+        let (client, prepared) = (&session.main.client, &session.statements);
+        let streams: Vec<&[u8]> = projections.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect();
+        let firsts = client.query(&prepared.first_records, &[&streams]).await.map_err(failed)?;
+        let firsts = firsts.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
+        let columns = ProjectionColumns::of(&projections, firsts)?;
+        let mut steps = Vec::new();
+        columns.write(client, prepared, &mut steps);
+        for step in steps {
+            step.await.map_err(failed)?;
+        }
+        self.whole = true;
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), BackendError> {
+        if !self.whole {
+            return Err(unavailable("a part of this rebuild failed"));
+        }
+        let steps = vec![simple(&self.open.session()?.main.client, "COMMIT")];
+        let answers = send(steps, self.patience).await;
+        self.open.conclude(answers)
+    }
+}

@@ -1,0 +1,173 @@
+//! The queries, in which `{schema}` stands for the schema's name.
+//!
+//! A list of keys is looked up one by one (`LATERAL … LIMIT 1`, which the planner cannot turn into a join over a whole table),
+//! never with `= ANY`.
+
+/// No more records than this are read at once.
+pub(super) const PAGE_ROWS: i64 = 1024;
+
+pub(super) const CREATED: &str = r#"SELECT meta FROM "{schema}".log"#;
+pub(super) const HEAD: &str = r#"SELECT size, root, frontier, lazy FROM "{schema}".head"#;
+/// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
+pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '')";
+
+pub(super) const STREAM_HEAD: &str = r#"SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = $1"#;
+
+/// The columns of a record, from a source called `l`, cut off where the page has bytes enough.
+macro_rules! page {
+    ($from:literal) => {
+        concat!(
+            // Sizes are known without reading what was stored out of line.
+            "SELECT idx, record, stream, n, leaf, header, payload FROM (SELECT *, sum(octet_length(header) + \
+             coalesce(octet_length(payload), 0)) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS bytes, \
+             octet_length(header) + coalesce(octet_length(payload), 0) AS own FROM (SELECT l.*, ",
+            "(SELECT p.payload FROM \"{schema}\".payload p WHERE p.idx = l.idx) AS payload FROM ",
+            $from,
+            ") AS found) AS page WHERE bytes - own < 8388608 ORDER BY place"
+        )
+    };
+}
+
+pub(super) const ROWS: &str =
+    page!("(SELECT *, idx AS place FROM \"{schema}\".leaf WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3) AS l");
+
+pub(super) const STREAM_ROWS: &str = page!(
+    "(SELECT *, n AS place FROM \"{schema}\".leaf WHERE stream = $1 AND n >= $2 \
+     AND idx >= (SELECT first_idx FROM \"{schema}\".stream_head WHERE stream = $1) ORDER BY n LIMIT $3) AS l"
+);
+
+pub(super) const LOOKUP: &str = page!(
+    "(SELECT r.*, r.idx AS place FROM (SELECT idx FROM \"{schema}\".lookup WHERE key = $1 AND idx >= $2 ORDER BY idx \
+     LIMIT $3) AS f CROSS JOIN LATERAL (SELECT * FROM \"{schema}\".leaf WHERE idx = f.idx LIMIT 1) AS r) AS l"
+);
+
+pub(super) const TREE_LEAVES: &str = r#"
+    SELECT w.ord, l.leaf FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS w (first, past, ord)
+    CROSS JOIN LATERAL (SELECT idx, leaf FROM "{schema}".leaf WHERE idx >= w.first AND idx < w.past ORDER BY idx) AS l
+    ORDER BY w.ord, l.idx"#;
+pub(super) const TREE_TILES: &str = r#"
+    SELECT t.hashes, t.root FROM unnest($1::int2[], $2::int8[]) WITH ORDINALITY AS w (level, idx, ord)
+    LEFT JOIN LATERAL (SELECT hashes, root FROM "{schema}".tile WHERE level = w.level AND idx = w.idx LIMIT 1) AS t ON true
+    ORDER BY w.ord"#;
+pub(super) const TREE_ROOTS: &str = r#"
+    SELECT w.ord, t.idx, t.root
+    FROM unnest($1::int2[], $2::int8[], $3::int8[]) WITH ORDINALITY AS w (level, first, past, ord)
+    CROSS JOIN LATERAL (
+        SELECT idx, root FROM "{schema}".tile WHERE level = w.level AND idx >= w.first AND idx < w.past ORDER BY idx
+    ) AS t
+    ORDER BY w.ord, t.idx"#;
+
+pub(super) const DUE: &str = r#"
+    SELECT key, at_us, work FROM "{schema}".due WHERE (at_us, key) > ($1, $2) AND at_us < $3 ORDER BY at_us, key LIMIT $4"#;
+pub(super) const SCAN_STREAMS: &str = r#"
+    SELECT stream, next, leaf, closed FROM "{schema}".stream_head WHERE stream > $1 ORDER BY stream LIMIT $2"#;
+pub(super) const SCAN_LOOKUPS: &str = r#"
+    SELECT key, idx FROM "{schema}".lookup WHERE (key, idx) > ($1, $2) ORDER BY key, idx LIMIT $3"#;
+pub(super) const SCAN_RECORDS: &str = r#"
+    SELECT record, idx FROM "{schema}".record WHERE record > $1 ORDER BY record LIMIT $2"#;
+pub(super) const BLOB: &str = r#"SELECT bytes FROM "{schema}".blob WHERE key = $1"#;
+
+pub(super) const CHECKPOINT_LAST: &str =
+    r#"SELECT size, note, frontier FROM "{schema}".checkpoint ORDER BY size DESC LIMIT 1"#;
+pub(super) const CHECKPOINT_FROM: &str =
+    r#"SELECT size, note, frontier FROM "{schema}".checkpoint WHERE size >= $1 ORDER BY size LIMIT 1"#;
+/// Two that compare and set at once would both find the same.
+pub(super) const CHECKPOINT_LOCK: &str =
+    r#"SELECT pg_advisory_xact_lock(hashtext('jit-store checkpoint'), hashtext('{schema}'))"#;
+pub(super) const CHECKPOINT_ADD: &str = r#"
+    INSERT INTO "{schema}".checkpoint (size, note, frontier) SELECT $1, $2, $3
+    WHERE (SELECT max(size) FROM "{schema}".checkpoint) IS NOT DISTINCT FROM $4 AND ($4::int8 IS NULL OR $1 > $4)"#;
+
+pub(super) const LEASES_EXPIRED: &str = r#"
+    DELETE FROM "{schema}".lease WHERE key IN (
+        SELECT key FROM "{schema}".lease WHERE until < clock_timestamp() - interval '1 minute'
+        ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED
+    )"#;
+/// What is locked by another claim is about to be leased to it.
+pub(super) const CLAIM: &str = r#"
+    WITH free AS MATERIALIZED (
+        SELECT d.key, d.at_us, d.work FROM "{schema}".due AS d
+        WHERE d.at_us < $1 AND NOT EXISTS (
+            SELECT FROM "{schema}".lease AS l WHERE l.key = d.key AND l.holder <> $2 AND l.until > clock_timestamp()
+        )
+        ORDER BY d.at_us, d.key LIMIT $3 FOR UPDATE OF d SKIP LOCKED
+    ), taken AS (
+        INSERT INTO "{schema}".lease AS l (key, holder, fence, until)
+        SELECT key, $2, nextval('"{schema}".lease_fence'), clock_timestamp() + $4::int8 * interval '1 microsecond' FROM free
+        ON CONFLICT (key) DO UPDATE SET
+            holder = excluded.holder, until = excluded.until,
+            fence = CASE WHEN l.holder = excluded.holder AND l.until > clock_timestamp() THEN l.fence ELSE excluded.fence END
+        WHERE l.holder = excluded.holder OR l.until <= clock_timestamp()
+        RETURNING l.key, l.fence
+    )
+    SELECT key, at_us, work, fence FROM free JOIN taken USING (key) ORDER BY at_us, key"#;
+pub(super) const LEASE: &str = r#"
+    INSERT INTO "{schema}".lease AS l (key, holder, fence, until)
+    VALUES ($1, $2, nextval('"{schema}".lease_fence'), clock_timestamp() + $3::int8 * interval '1 microsecond')
+    ON CONFLICT (key) DO UPDATE SET
+        holder = excluded.holder, until = excluded.until,
+        fence = CASE WHEN l.holder = excluded.holder AND l.until > clock_timestamp() THEN l.fence ELSE excluded.fence END
+    WHERE l.holder = excluded.holder OR l.until <= clock_timestamp()
+    RETURNING l.fence"#;
+pub(super) const RELEASE: &str = r#"DELETE FROM "{schema}".lease WHERE key = $1 AND holder = $2 AND fence = $3"#;
+
+// What a transaction asks and writes.
+
+pub(super) const LOCK_HEAD: &str = r#"SELECT size, root, frontier, lazy, room FROM "{schema}".head FOR UPDATE"#;
+pub(super) const WANTED_STREAMS: &str = r#"
+    SELECT s.next, s.leaf, s.closed FROM unnest($1::bytea[]) WITH ORDINALITY AS w (stream, ord)
+    LEFT JOIN LATERAL (
+        SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1
+    ) AS s ON true
+    ORDER BY w.ord"#;
+pub(super) const WANTED_RECORDS: &str = r#"
+    SELECT k.idx, k.leaf FROM unnest($1::bytea[]) WITH ORDINALITY AS w (record, ord)
+    LEFT JOIN LATERAL (
+        SELECT r.idx, (SELECT l.leaf FROM "{schema}".leaf AS l WHERE l.idx = r.idx) AS leaf
+        FROM "{schema}".record AS r WHERE r.record = w.record LIMIT 1
+    ) AS k ON true
+    ORDER BY w.ord"#;
+pub(super) const WANTED_LEAVES: &str = r#"SELECT leaf FROM "{schema}".leaf WHERE idx >= $1 ORDER BY idx LIMIT $2"#;
+
+pub(super) const MAKE_ROOM: &str = r#"SELECT "{schema}".make_room($1)"#;
+pub(super) const INSERT_LEAVES: &str = r#"
+    INSERT INTO "{schema}".leaf (idx, n, record, stream, leaf, header)
+    SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])"#;
+pub(super) const INSERT_PAYLOADS: &str =
+    r#"INSERT INTO "{schema}".payload (idx, payload) SELECT * FROM unnest($1::int8[], $2::bytea[])"#;
+pub(super) const INSERT_RECORDS: &str =
+    r#"INSERT INTO "{schema}".record (record, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])"#;
+pub(super) const INSERT_TILES: &str = r#"
+    INSERT INTO "{schema}".tile (level, idx, root, hashes)
+    SELECT * FROM unnest($1::int2[], $2::int8[], $3::bytea[], $4::bytea[])"#;
+pub(super) const INSERT_BLOBS: &str = r#"
+    INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO NOTHING"#;
+pub(super) const PUT_STREAMS: &str = r#"
+    INSERT INTO "{schema}".stream_head (stream, next, first_idx, leaf, closed)
+    SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[], $5::bool[])
+    ON CONFLICT (stream) DO UPDATE SET next = excluded.next, leaf = excluded.leaf, closed = excluded.closed"#;
+pub(super) const INSERT_LOOKUPS: &str =
+    r#"INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])"#;
+pub(super) const UNSCHEDULE: &str = r#"
+    DELETE FROM "{schema}".due AS d USING unnest($1::bytea[]) AS w (key) WHERE d.key = w.key"#;
+pub(super) const SCHEDULE: &str = r#"
+    INSERT INTO "{schema}".due (key, at_us, work) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])
+    ON CONFLICT (key) DO UPDATE SET at_us = excluded.at_us, work = excluded.work"#;
+/// Fails, and with it the transaction, if the head is not the one that was locked.
+pub(super) const MOVE_HEAD: &str = r#"
+    WITH moved AS (
+        UPDATE "{schema}".head SET size = $1, root = $2, frontier = $3, lazy = $4 WHERE size = $5 AND root = $6 RETURNING 1
+    )
+    SELECT 1 / count(*) FROM moved"#;
+
+pub(super) const CREATE: &str = r#"INSERT INTO "{schema}".log (meta) VALUES ($1)"#;
+pub(super) const CREATE_HEAD: &str = r#"INSERT INTO "{schema}".head (size, root, frontier) VALUES ($1, $2, $3)"#;
+
+// A rebuild.
+
+pub(super) const FORGET: &str =
+    r#"DELETE FROM "{schema}".stream_head; DELETE FROM "{schema}".lookup; DELETE FROM "{schema}".due"#;
+/// Where a stream begins is read from the records; nothing else of it can be wrong without being noticed.
+pub(super) const FIRST_RECORDS: &str = r#"
+    SELECT coalesce((SELECT min(l.idx) FROM "{schema}".leaf AS l WHERE l.stream = w.stream AND l.n = 0), 0)
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS w (stream, ord) ORDER BY w.ord"#;
