@@ -20,7 +20,7 @@ async fn a_log_is_appended_to_by_two_processes_and_opened_again() {
     let world = support::World::over(Arc::new(connected(&database).await));
     let log = world.create().await;
     let receipt = support::publish(&log, support::begin(&log, 1, 300)).await;
-    assert_eq!(receipt.proven().len(), 300);
+    assert_eq!(receipt.recorded().len(), 300);
     let other = world.open_on(connected(&database).await).await.unwrap();
     support::publish(&other, support::begin(&other, 2, 3)).await;
     support::publish(&log, support::begin(&log, 3, 3)).await;
