@@ -65,7 +65,8 @@ impl Settings {
         self
     }
 
-    /// After what time a mint or a revocation counts as unknown. The default is ten seconds.
+    /// How long any answer of an issuer is waited for; after that a mint or a revocation counts as unknown. The default is
+    /// ten seconds.
     pub fn mint_timeout(mut self, timeout: Duration) -> Self {
         self.mint_timeout = timeout;
         self

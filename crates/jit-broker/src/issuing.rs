@@ -87,10 +87,12 @@ impl Broker {
                 reason: "the target cannot express what is left of the window".to_owned(),
             })?;
             if let Some(grant) = case.grant() {
-                issuer
-                    .preflight(&MintPlan::new(grant, issued))
-                    .await
-                    .map_err(|refused| BrokerError::NotMintable { case: id, reason: refused.to_string() })?;
+                let not_mintable = |reason| BrokerError::NotMintable { case: id, reason };
+                match self.patiently(issuer.preflight(&MintPlan::new(grant, issued))).await {
+                    Some(Ok(())) => {}
+                    Some(Err(refused)) => return Err(not_mintable(refused.to_string())),
+                    None => return Err(not_mintable("the target does not answer".to_owned())),
+                }
             }
             let (parent, guard) = self.parent_of(request.submitted.parent.as_ref(), read.at).await?;
             let request = Request::from_submitted(&request.submitted, retain.clone());
@@ -162,7 +164,7 @@ impl Broker {
                 let command = Command::Prepared { credential, descriptor: prepared.descriptor().clone() };
                 let turn = self.outcome_turn(case.id(), &command).await?;
                 if turn.outcome.is_err() {
-                    if let Err(error) = issuer.abandon(prepared).await {
+                    if let Err(error) = self.in_time(issuer.abandon(prepared)).await {
                         self.mint_unknown(case.id(), credential, error.code()).await?;
                         return Err(BrokerError::MintUnknown(credential));
                     }
@@ -201,11 +203,13 @@ impl Broker {
     }
 
     /// Waits for an issuer, but not for ever: what takes too long has an unknown outcome.
-    pub(crate) async fn in_time<T>(&self, minting: impl Future<Output = Result<T, MintError>>) -> Result<T, MintError> {
-        match tokio::time::timeout(self.settings.mint_timeout, minting).await {
-            Ok(result) => result,
-            Err(_) => Err(MintError::Unknown { cause: code!("timed_out") }),
-        }
+    async fn in_time<T>(&self, minting: impl Future<Output = Result<T, MintError>>) -> Result<T, MintError> {
+        self.patiently(minting).await.unwrap_or(Err(MintError::Unknown { cause: code!("timed_out") }))
+    }
+
+    /// The answer of an issuer, if it comes in time. Nothing that an issuer does is waited for in another way.
+    pub(crate) async fn patiently<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.settings.mint_timeout, answer).await.ok()
     }
 
     /// Records an outcome; it is never lost to somebody else's record.
@@ -252,9 +256,8 @@ impl Broker {
         };
         // The record is missing or not proven, so the credential dies first and its record follows (late).
         let authorization = RevokeAuthorization::store_down(code!("not_recorded"), &descriptor);
-        let revoked =
-            tokio::time::timeout(self.settings.mint_timeout, issuer.revoke(&authorization, &descriptor)).await;
-        if !matches!(revoked, Ok(Ok(_))) {
+        let revoked = self.patiently(issuer.revoke(&authorization, &descriptor)).await;
+        if !matches!(revoked, Some(Ok(_))) {
             tracing::error!(%case, %credential, "a credential that was not released could not be revoked");
         }
         Err(BrokerError::NotReleased { credential, reason })

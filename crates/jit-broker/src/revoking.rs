@@ -36,13 +36,13 @@ impl Broker {
         let outcome = match recorded.map(|r| RevokeAuthorization::recorded(&turn.case, r)) {
             Some(Ok(authorization)) => {
                 let revoking = issuer.revoke(&authorization, &descriptor);
-                match tokio::time::timeout(self.settings.mint_timeout, revoking).await {
-                    Ok(Ok(outcome)) => self.revoked(outcome, &descriptor, known.attempts)?,
-                    Ok(Err(RevokeError::Unknown { cause })) => {
+                match self.patiently(revoking).await {
+                    Some(Ok(outcome)) => self.revoked(outcome, &descriptor, known.attempts)?,
+                    Some(Err(RevokeError::Unknown { cause })) => {
                         RevocationOutcome::Unknown { cause, reconcile_at: self.retry_at(known.attempts)? }
                     }
-                    Ok(Err(error)) => self.failed(error.code(), known.attempts)?,
-                    Err(_) => RevocationOutcome::Unknown {
+                    Some(Err(error)) => self.failed(error.code(), known.attempts)?,
+                    None => RevocationOutcome::Unknown {
                         cause: code!("timed_out"),
                         reconcile_at: self.retry_at(known.attempts)?,
                     },
@@ -99,7 +99,7 @@ impl Broker {
             let issuer = self.issuer(&known.intended.issuer)?;
             let query = ReconcileQuery::new(credential, known.intended.clone());
             let dead = known.intended.capabilities.can_confirm
-                && matches!(issuer.reconcile(&query).await, Ok(jit_issuer::Observed::Gone));
+                && matches!(self.patiently(issuer.reconcile(&query)).await, Some(Ok(jit_issuer::Observed::Gone)));
             let (finding, retry_at) = if dead {
                 (code!("gone_at_target"), None)
             } else {
@@ -124,10 +124,13 @@ impl Broker {
                 Command::MintUnknown { credential, cause: code!("no_outcome"), reconcile_at: self.clock.now().at };
             self.outcome_turn(id, &unknown).await?;
         }
-        let observed = match issuer.reconcile(&ReconcileQuery::new(credential, known.intended.clone())).await {
-            Ok(observed) => observed,
+        let query = ReconcileQuery::new(credential, known.intended.clone());
+        let observed = match self.patiently(issuer.reconcile(&query)).await {
+            Some(Ok(observed)) => observed,
             // It stays unknown, and due; the lease passes it on.
-            Err(error) => {
+            unknown => {
+                let error = unknown.map(|answer| answer.err().map(|error| error.to_string())).flatten();
+                let error = error.unwrap_or_else(|| "the target does not answer".to_owned());
                 tracing::warn!(case = %id, %credential, %error, "a mint cannot be reconciled yet");
                 return Ok(());
             }

@@ -3,11 +3,12 @@
 //! What is due is in the store, and claimed by lease: any number of brokers share it without a leader, and a broker that
 //! starts loads nothing.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jit_core::{CaseId, DueTask, StepOrigin, StreamId};
 use jit_store::DueWork;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
+use tracing::Instrument as _;
 
 use crate::{
     broker::Broker,
@@ -43,16 +44,38 @@ impl Broker {
             if claimed.is_empty() {
                 return Ok(swept);
             }
+            // Cases side by side, so that the log commits them together and a slow target keeps no other case waiting; the work
+            // of one case in its order.
+            let mut cases: BTreeMap<StreamId, Vec<DueWork>> = BTreeMap::new();
             for work in claimed {
-                match self.work(&work).await {
-                    Ok(()) => swept.done = swept.done.saturating_add(1),
-                    Err(error) => {
-                        swept.failed = swept.failed.saturating_add(1);
-                        tracing::warn!(stream = %work.id().stream, %error, "due work failed and stays due");
-                    }
+                cases.entry(work.id().stream).or_default().push(work);
+            }
+            let mut working = JoinSet::new();
+            for work in cases.into_values() {
+                let broker = self.clone();
+                working.spawn(async move { broker.work_all(&work).await }.in_current_span());
+            }
+            while let Some(worked) = working.join_next().await {
+                // A task that was ended leaves its work due.
+                let worked = worked.unwrap_or(Swept { done: 0, failed: 1 });
+                swept.done = swept.done.saturating_add(worked.done);
+                swept.failed = swept.failed.saturating_add(worked.failed);
+            }
+        }
+    }
+
+    async fn work_all(&self, due: &[DueWork]) -> Swept {
+        let mut swept = Swept::default();
+        for work in due {
+            match self.work(work).await {
+                Ok(()) => swept.done = swept.done.saturating_add(1),
+                Err(error) => {
+                    swept.failed = swept.failed.saturating_add(1);
+                    tracing::warn!(stream = %work.id().stream, %error, "due work failed and stays due");
                 }
             }
         }
+        swept
     }
 
     /// Sweeps now and whenever `every` has passed, until `stop` says so or its sender is gone. A sweep under way is finished.

@@ -203,3 +203,41 @@ async fn issue_in_vain(world: &World, what: &str) -> CaseId {
     assert!(!kinds.iter().any(released), "{what}: {kinds:?}");
     case
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_does_not_answer_keeps_no_other_case_waiting() {
+    let target = Arc::new(MemoryTarget::new());
+    target.trouble(Step::Mint, Trouble::LostAfter);
+    let world = World::with_issuer(target.clone()).await;
+    let stuck = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    assert!(world.issue(stuck, &person("alice").id()).await.is_err());
+    let other = world.approved("o", request("dave", "database:prod/orders", "read")).await;
+    let issued = world.issue(other, &person("dave").id()).await.unwrap();
+    target.trouble(Step::Reconcile, Trouble::Hangs);
+    world.clock.advance(HOUR * 3);
+    world.broker.sweep().await.unwrap();
+    let ended = world.broker.case(other).await.unwrap();
+    assert_eq!(ended.phase(), Phase::Ended);
+    assert!(ended.credentials()[&issued.descriptor.id].expired);
+    recover(&world, "a target that does not answer").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_lists_a_credential_that_is_being_minted() {
+    let target = Arc::new(MemoryTarget::new());
+    target.trouble(Step::Mint, Trouble::Hangs);
+    let world = Arc::new(World::with_issuer(target.clone()).await);
+    let alice = person("alice").id();
+    let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    let (issuing, by) = (world.clone(), alice.clone());
+    let issuing = tokio::spawn(async move { issuing.issue(case, &by).await.is_err() });
+    while target.working().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.broker.terminate(&key("e"), case, alice, None).await.unwrap();
+    let ended = world.broker.case(case).await.unwrap();
+    let residual = &ended.grant().unwrap().end.as_ref().unwrap().ending.residual;
+    assert_eq!(residual.credentials.iter().map(|c| c.credential).collect::<Vec<_>>(), target.working());
+    assert!(issuing.await.unwrap());
+    recover(&world, "a mint under way at the end").await;
+}

@@ -103,7 +103,11 @@ impl Committer {
         match outcome? {
             Admitted::Written(records) => Ok(Written { records, repeated: false }),
             Admitted::Repeated(indexes) => {
-                let records = read_rows(&*self.context.backend, &indexes).await.map_err(damaged)?;
+                // They are there; a caller who cannot be shown them is not told that nothing was written.
+                let records = read_rows(&*self.context.backend, &indexes).await.map_err(|error| match error {
+                    ReadError::Backend(error) => AppendError::OutcomeUnknown(Arc::new(error)),
+                    damage => damaged(damage),
+                })?;
                 Ok(Written { records, repeated: true })
             }
         }

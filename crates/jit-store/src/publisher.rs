@@ -97,21 +97,24 @@ impl Publisher {
     async fn grow(&mut self, needed: u64) -> Result<(), ReceiptError> {
         let backend = Arc::clone(&self.context.backend);
         let durable = *self.durable.borrow();
+        // Grown apart, so that leaves which fail a check below are never part of what is signed later.
+        let mut tree = self.tree.clone();
         let root_differs = || ReadError::corrupt("the stored leaves do not have the root that was committed");
-        if durable.size >= needed && durable.size >= self.tree.size() {
-            self.tree.advance(&*backend, durable.size).await?;
-            if self.tree.root() != durable.root {
+        if durable.size >= needed && durable.size >= tree.size() {
+            tree.advance(&*backend, durable.size).await?;
+            if tree.root() != durable.root {
                 return Err(root_differs().into());
             }
-        } else if self.tree.size() < needed {
+        } else if tree.size() < needed {
             // Another process wrote it.
             let head = backend.head().await?;
-            self.tree.advance(&*backend, head.size).await?;
-            self.tree.check(&head)?;
+            tree.advance(&*backend, head.size).await?;
+            tree.check(&head)?;
         }
-        if self.tree.size() < needed {
+        if tree.size() < needed {
             return Err(ReceiptError::NotInLog { index: needed.saturating_sub(1) });
         }
+        self.tree = tree;
         Ok(())
     }
 
@@ -175,11 +178,12 @@ impl Publisher {
         let verified =
             self.context.trust.verify(note).map_err(|error| refused(OpenError::CheckpointUntrusted(error)))?;
         let size = verified.checkpoint().size();
-        if size > self.tree.size() {
-            let backend = Arc::clone(&self.context.backend);
-            self.tree.advance(&*backend, size).await?;
+        let mut tree = self.tree.clone();
+        if size > tree.size() {
+            tree.advance(&*self.context.backend, size).await?;
         }
-        self.context.agree(&self.tree, &verified).await.map_err(refused)?;
+        self.context.agree(&tree, &verified).await.map_err(refused)?;
+        self.tree = tree;
         Ok(Arc::new(verified))
     }
 }

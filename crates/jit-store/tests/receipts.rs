@@ -16,7 +16,7 @@ use jit_core::{IndexKey, Recorded, WriterId};
 use jit_log::{NoteSignature, TrustPolicy, VerifierKey};
 use jit_store::{
     Anchor, AnchorError, CheckpointSigner, Ed25519Signer, EffectRequirement, FileAnchor, HashBytes, Log, LogConfig,
-    Published, ReceiptError, SignError,
+    LogRecord, Published, ReceiptError, SignError,
 };
 use support::{
     FIRST, ORIGIN, World, append, begin,
@@ -197,16 +197,63 @@ async fn a_signer_that_signs_wrongly_is_noticed() {
     }
 }
 
+/// Misreads the last leaf hash of any answer.
+fn misread() -> Edit {
+    Edit {
+        leaves: Some(|(_, leaves)| {
+            leaves.iter_mut().rev().take(1).for_each(|leaf| *leaf = HashBytes::from_bytes([9; 32]))
+        }),
+        ..Edit::default()
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_signed_that_the_leaves_do_not_lead_to() {
+    for written_by_another in [false, true] {
+        for heals_between in [false, true] {
+            let memory = Doctored::default();
+            let world = World::over(Arc::new(memory.clone()));
+            let log = world.create().await;
+            let other = world.open().await.unwrap();
+            let writer = if written_by_another { &other } else { &log };
+            let written = append(writer, begin(writer, 1, 3)).await;
+            let indexes: Vec<u64> = written.iter().map(LogRecord::index).collect();
+            memory.set(misread());
+            let error = log.receipt(&indexes).await.unwrap_err();
+            assert!(matches!(error, ReceiptError::Read(_)), "{error}");
+            assert_eq!(anchored(&world), FIRST);
+            // Whoever asks again asks the same leaves, and what was misread before is forgotten.
+            if heals_between {
+                memory.set(Edit::default());
+                assert_eq!(log.receipt(&indexes).await.unwrap().recorded().len(), 3);
+                assert_eq!(anchored(&world), FIRST + 3);
+            } else {
+                assert!(log.receipt(&indexes).await.is_err());
+                assert_eq!(anchored(&world), FIRST);
+                memory.set(Edit::default());
+            }
+            log.receipt(&indexes).await.unwrap();
+            world.open().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn leaves_misread_below_somebody_elses_checkpoint_are_forgotten_too() {
     let memory = Doctored::default();
     let world = World::over(Arc::new(memory.clone()));
     let log = world.create().await;
-    let appended = log.append(begin(&log, 1, 2)).await.unwrap();
-    memory.set(Edit { leaves: Some(|(_, leaves)| leaves.fill(HashBytes::from_bytes([1; 32]))), ..Edit::default() });
-    let error = appended.receipt().await.unwrap_err();
-    assert!(matches!(error, ReceiptError::Read(_)), "{error}");
-    assert_eq!(anchored(&world), FIRST);
+    let other = world.open().await.unwrap();
+    let mine = append(&log, begin(&log, 1, 1)).await;
+    // The other one is further, so this one has to adopt its checkpoint.
+    publish(&other, begin(&other, 2, 3)).await;
+    memory.set(misread());
+    let indexes: Vec<u64> = mine.iter().map(LogRecord::index).collect();
+    assert!(log.receipt(&indexes).await.is_err());
+    memory.set(Edit::default());
+    assert_eq!(log.receipt(&indexes).await.unwrap().recorded().len(), 1);
+    publish(&log, begin(&log, 3, 2)).await;
+    world.open().await.unwrap();
 }
 
 #[tokio::test]

@@ -198,8 +198,8 @@ impl CaseCredential {
     /// Whether the credential may still work: it exists or may exist, and its death is neither seen nor due.
     #[must_use]
     pub fn may_live(&self) -> bool {
-        let exists = matches!(self.mint, MintState::Issued | MintState::FoundExisting | MintState::Unknown);
-        exists && !self.expired && self.revocation != RevocationState::Confirmed
+        let none = matches!(self.mint, MintState::Failed | MintState::NeverExisted);
+        !none && !self.expired && self.revocation != RevocationState::Confirmed
     }
 
     /// Whether an attempt to take it back still lacks an outcome, or a reconciliation.
@@ -490,6 +490,7 @@ impl Case {
         let credentials = living
             .map(|(id, c)| {
                 let why = match (&c.mint, c.intended.capabilities.can_revoke) {
+                    (MintState::Pending | MintState::Prepared, _) => code!("mint_under_way"),
                     (MintState::Unknown, _) => code!("outcome_unknown"),
                     (_, true) => code!("revocation_follows"),
                     (_, false) => code!("cannot_recall"),

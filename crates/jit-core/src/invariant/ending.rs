@@ -76,18 +76,30 @@ enum TakingBack {
     Irrevocable,
 }
 
+/// Whether the event says what became of a mint, even if that is not known.
+fn mint_outcome(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::CredentialIssued(_)
+            | Event::CredentialFailed(_)
+            | Event::CredentialUnknown(_)
+            | Event::CredentialReconciled(_)
+    )
+}
+
 /// INV-22. Every credential that may live when its grant ends is in `residual` of the end; afterwards it is dead, seen or by
 /// itself, or listed as irrevocable, when its own end, the retry that was announced, or the sweep is overdue.
 pub(super) fn credentials(case: &CaseStream<'_>, report: &mut Report) {
     let mut living: BTreeMap<CredentialId, Living<'_>> = BTreeMap::new();
     let mut intended: BTreeMap<CredentialId, (&IssuerCapabilities, Window)> = BTreeMap::new();
+    let mut under_way: HashSet<CredentialId> = HashSet::new();
     let mut end: Option<&Entry<'_>> = None;
     for entry in case.entries() {
         let Ok(event) = &entry.event else { continue };
         if let Some(ending) = ending(event) {
             let listed: HashSet<_> = ending.residual.credentials.iter().map(|residual| residual.credential).collect();
             // A second end is INV-04's to report.
-            if end.is_none() && !living.keys().all(|id| listed.contains(id)) {
+            if end.is_none() && !living.keys().chain(&under_way).all(|id| listed.contains(id)) {
                 report.violated(Inv22, &[entry], "a credential that may live is not listed at the end");
             }
             end.get_or_insert(entry);
@@ -97,9 +109,13 @@ pub(super) fn credentials(case: &CaseStream<'_>, report: &mut Report) {
             let dies_at = capabilities.dies_at(window);
             living.insert(id, Living { entry, dies_at, exists, taking_back: TakingBack::NotTried });
         };
+        if mint_outcome(event) {
+            under_way.remove(&id);
+        }
         match event {
             Event::CredentialIntended(e) => {
                 intended.insert(id, (&e.capabilities, e.issued));
+                under_way.insert(id);
             }
             Event::CredentialIssued(e) => lives(true, &e.descriptor.capabilities, &e.descriptor.window),
             Event::CredentialUnknown(_) => {
