@@ -219,6 +219,8 @@ async fn a_target_that_does_not_answer_keeps_no_other_case_waiting() {
     let ended = world.broker.case(other).await.unwrap();
     assert_eq!(ended.phase(), Phase::Ended);
     assert!(ended.credentials()[&issued.descriptor.id].expired);
+    // The lease on what was not found out runs out.
+    tokio::time::sleep(Duration::from_secs(31)).await;
     recover(&world, "a target that does not answer").await;
 }
 
