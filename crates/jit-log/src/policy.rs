@@ -159,6 +159,13 @@ impl TrustPolicy {
         &self.witnesses
     }
 
+    /// Whether cosignatures under these keys would meet the quorum; keys that are not of a known witness do not count.
+    #[must_use]
+    pub fn is_met_by(&self, keys: &[VerifierKey]) -> bool {
+        let cosigned: Vec<bool> = self.witnesses.iter().map(|witness| keys.contains(&witness.key)).collect();
+        self.quorum.is_met(&self.groups, &cosigned)
+    }
+
     /// Verifies a signed checkpoint: its origin is that of a trusted log, a key of that log has signed it, the
     /// cosignatures on it meet the quorum, and no known key's signature on it is wrong.
     ///

@@ -5,24 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jit_core::{Clock, Entropy, IndexKey, LogOrigin, Recorder, WriterId};
-use jit_log::{Origin, OriginError, PolicyLineError, TrustPolicy};
+use jit_log::{Origin, OriginError, PolicyLineError, TrustPolicy, VerifierKey};
 
 use crate::anchor::Anchor;
 use crate::retention::RetentionPolicy;
 use crate::signer::CheckpointSigner;
 use crate::system::OsEntropy;
+use crate::witness::Cosigning;
 
 /// What must have happened to a record before an effect may rest on it: before a receipt is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum EffectRequirement {
     /// It is under a signed checkpoint that is kept in the database; the anchor follows.
     Signed,
-    /// The signed checkpoint is in the anchor, outside the database, as well.
+    /// The signed checkpoint is in every anchor, outside the database, as well.
     #[default]
     Anchored,
-    /// Witnesses have cosigned the checkpoint. Not supported by this version: a log does not open with it.
-    Cosigned,
+    /// Witnesses have cosigned the checkpoint, as many as a quorum demands; it is then kept and anchored with their
+    /// cosignatures.
+    Cosigned(Cosigning),
 }
 
 /// Everything a log needs besides its database. There is no default for what must be chosen.
@@ -30,7 +32,7 @@ pub enum EffectRequirement {
 #[must_use]
 pub struct LogConfig {
     pub(crate) signer: Arc<dyn CheckpointSigner>,
-    pub(crate) anchor: Arc<dyn Anchor>,
+    pub(crate) anchors: Vec<Arc<dyn Anchor>>,
     pub(crate) retention: RetentionPolicy,
     pub(crate) index_key: IndexKey,
     pub(crate) writer: WriterId,
@@ -55,7 +57,7 @@ impl LogConfig {
     ) -> Self {
         Self {
             signer,
-            anchor,
+            anchors: vec![anchor],
             retention,
             index_key,
             writer,
@@ -66,6 +68,13 @@ impl LogConfig {
             queue: 4096,
             accept_missing_anchor: false,
         }
+    }
+
+    /// Another anchor, to which everything that is said of the anchor applies as well: the log does not open against any that is
+    /// ahead of it, and publishes in all of them. What was restored together with one anchor still shows in another.
+    pub fn also_anchor(mut self, anchor: Arc<dyn Anchor>) -> Self {
+        self.anchors.push(anchor);
+        self
     }
 
     /// Takes randomness from elsewhere than the operating system.
@@ -107,14 +116,20 @@ impl LogConfig {
         Recorder::new(origin.clone(), self.writer, Arc::clone(&self.clock), Arc::clone(&self.entropy))
     }
 
-    /// Who the log is, and whom its readers trust.
+    /// Who the log is, and what its readers demand of a checkpoint.
     pub(crate) fn identity(&self) -> Result<(LogOrigin, TrustPolicy), ConfigError> {
-        if self.effects == EffectRequirement::Cosigned {
-            return Err(ConfigError::CosignedUnsupported);
-        }
         let key = self.signer.verifier();
         let origin = Origin::parse(key.name().as_str())?;
-        Ok((origin.into(), TrustPolicy::new_log_only(key)?))
+        let readers = match &self.effects {
+            EffectRequirement::Cosigned(cosigning) => {
+                if cosigning.policy().log_keys().all(|known| *known != key) {
+                    return Err(ConfigError::LogNotInPolicy { key: Box::new(key) });
+                }
+                cosigning.policy().clone()
+            }
+            _ => TrustPolicy::new_log_only(key)?,
+        };
+        Ok((origin.into(), readers))
     }
 }
 
@@ -122,7 +137,7 @@ impl fmt::Debug for LogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogConfig")
             .field("signer", &self.signer)
-            .field("anchor", &self.anchor)
+            .field("anchors", &self.anchors)
             .field("retention", &self.retention)
             .field("writer", &self.writer)
             .field("effects", &self.effects)
@@ -137,9 +152,12 @@ impl fmt::Debug for LogConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Effects were to require cosignatures.
-    #[error("effects that require cosignatures are not supported by this version")]
-    CosignedUnsupported,
+    /// Effects are to require cosignatures under a policy that does not trust the signer's own key.
+    #[error("the policy for cosignatures does not trust the signer's key {key}")]
+    LogNotInPolicy {
+        /// The signer's key.
+        key: Box<VerifierKey>,
+    },
     /// The name of the signer's key is not an origin.
     #[error("the signer's key does not name a log")]
     Origin(#[from] OriginError),

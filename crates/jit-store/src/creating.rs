@@ -94,20 +94,24 @@ impl LogContext {
         Ok((meta, batch, tree))
     }
 
-    /// Publishes the checkpoint of the empty log, so that from the first moment on a database without an anchor is one whose
-    /// anchor was lost.
-    pub(crate) async fn anchor_empty_log(&self) -> Result<VerifiedCheckpoint, CreateError> {
+    /// Publishes the checkpoint of the empty log in every anchor, so that from the first moment on a database without an
+    /// anchor is one whose anchor was lost.
+    pub(crate) async fn anchor_empty_log(&self) -> Result<Vec<Option<VerifiedCheckpoint>>, CreateError> {
         let checkpoint = Checkpoint::new(self.origin.as_origin().clone(), 0, Hash::EMPTY_ROOT)
             .map_err(|error| OpenError::from(ReceiptError::Checkpoint(Arc::new(error))))?;
         let empty = self.sign(&checkpoint).await.map_err(OpenError::from)?;
-        match self.config.anchor.publish(None, empty.note()).await.map_err(OpenError::from)? {
-            Published::Stored => Ok(empty),
-            // An earlier attempt came this far and no further.
-            Published::Holds(Some(held)) => match self.trust.verify(&held) {
-                Ok(held) if held.checkpoint().size() == 0 => Ok(held),
-                _ => Err(CreateError::AnchorInUse),
-            },
-            Published::Holds(None) => Err(CreateError::AnchorInUse),
+        let mut anchored = Vec::with_capacity(self.config.anchors.len());
+        for anchor in &self.config.anchors {
+            anchored.push(match anchor.publish(None, empty.note()).await.map_err(OpenError::from)? {
+                Published::Stored => Some(empty.clone()),
+                // An earlier attempt came this far and no further.
+                Published::Holds(Some(held)) => match self.trust.verify(&held) {
+                    Ok(held) if held.checkpoint().size() == 0 => Some(held),
+                    _ => return Err(CreateError::AnchorInUse),
+                },
+                Published::Holds(None) => return Err(CreateError::AnchorInUse),
+            });
         }
+        Ok(anchored)
     }
 }

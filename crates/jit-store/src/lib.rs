@@ -46,10 +46,12 @@ mod retention;
 mod row;
 mod sequencer;
 mod signer;
+mod signer_file;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod system;
 mod tree;
+mod witness;
 mod working;
 
 pub use anchor::{Anchor, AnchorError, FileAnchor, Published};
@@ -79,7 +81,11 @@ pub use row::{
     TreeRead,
 };
 pub use signer::{CheckpointSigner, Ed25519Signer, SignError};
+pub use signer_file::{KeyFile, KeyFileError};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteBackend, SqliteError};
 pub use system::{OsEntropy, SystemClock};
+pub use witness::{CosignError, Cosigning, CosigningError, WitnessAnchor, WitnessAnswer, WitnessClient, WitnessError};
+#[cfg(feature = "witness")]
+pub use witness::{HttpWitness, WitnessUrlError};
 pub use working::{DueWork, WorkError};

@@ -58,7 +58,7 @@ impl Log {
             Err(BackendError::AlreadyExists) => return Err(CreateError::AlreadyExists),
             Err(error) => return Err(OpenError::from(error).into()),
         }
-        let log = Self::start(context, tree, Some(anchored));
+        let log = Self::start(context, tree, anchored);
         log.publish().await.map_err(OpenError::from)?;
         Ok(log)
     }
@@ -71,7 +71,7 @@ impl Log {
         let context = Arc::new(LogContext::new(backend, config)?);
         context.check_meta().await?;
         let (tree, anchored) = context.check().await?;
-        let lost = anchored.is_none();
+        let lost = anchored.iter().any(Option::is_none);
         let log = Self::start(context, tree, anchored);
         log.check_declarations().await?;
         if lost {
@@ -80,7 +80,7 @@ impl Log {
         Ok(log)
     }
 
-    fn start(context: Arc<LogContext>, tree: Tree, anchored: Option<VerifiedCheckpoint>) -> Self {
+    fn start(context: Arc<LogContext>, tree: Tree, anchored: Vec<Option<VerifiedCheckpoint>>) -> Self {
         let (submit, queue) = mpsc::channel(context.config.queue.max(1));
         let (publish, requests) = mpsc::channel(context.config.queue.max(1));
         let (durable, seen) = watch::channel(Durable { size: tree.size(), root: tree.root() });
@@ -197,10 +197,12 @@ impl Log {
         &self.context().origin
     }
 
-    /// What a reader needs to verify this log's checkpoints: its public key.
+    /// What a reader needs to verify this log's checkpoints: its public key, and if effects require cosignatures the
+    /// witnesses and their quorum.
     #[must_use]
+    #[allow(clippy::misnamed_getters, reason = "inside, trust is what tells whether the log has signed at all")]
     pub fn trust(&self) -> &TrustPolicy {
-        &self.context().trust
+        &self.context().readers
     }
 
     /// Makes drafts for this log, with the clock and the randomness it was opened with.

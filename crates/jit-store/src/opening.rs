@@ -49,15 +49,18 @@ pub(crate) struct LogContext {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LogConfig,
     pub(crate) origin: LogOrigin,
+    /// Tells whether the log has signed.
     pub(crate) trust: TrustPolicy,
+    /// Tells whether a checkpoint is one that readers accept: signed, and cosigned if effects require that.
+    pub(crate) readers: TrustPolicy,
     pub(crate) projector: Projector,
 }
 
 impl LogContext {
     pub(crate) fn new(backend: Arc<dyn Backend>, config: LogConfig) -> Result<Self, ConfigError> {
-        let (origin, trust) = config.identity()?;
+        let (origin, readers) = config.identity()?;
         let projector = Projector::new(config.index_key.clone());
-        Ok(Self { backend, config, origin, trust, projector })
+        Ok(Self { backend, config, origin, trust: readers.without_quorum(), readers, projector })
     }
 
     /// Whether the database holds the log that this configuration speaks of.
@@ -74,32 +77,40 @@ impl LogContext {
         Ok(())
     }
 
-    /// The opening check. Returns the tree at the head, and the anchor's checkpoint if there is one.
-    pub(crate) async fn check(&self) -> Result<(Tree, Option<VerifiedCheckpoint>), OpenError> {
+    /// The opening check. Returns the tree at the head, and for each anchor its checkpoint if there is one.
+    pub(crate) async fn check(&self) -> Result<(Tree, Vec<Option<VerifiedCheckpoint>>), OpenError> {
         let backend = &*self.backend;
-        let anchor = match self.config.anchor.load().await? {
-            Some(note) => Some(self.trust.verify(&note).map_err(OpenError::AnchorUntrusted)?),
-            None => None,
-        };
+        let mut anchored = Vec::with_capacity(self.config.anchors.len());
+        for anchor in &self.config.anchors {
+            anchored.push(match anchor.load().await? {
+                Some(note) => Some(self.trust.verify(&note).map_err(OpenError::AnchorUntrusted)?),
+                None => None,
+            });
+        }
         let kept = match backend.checkpoint(None).await? {
             Some(row) => Some(self.trust.verify(&row.note).map_err(OpenError::CheckpointUntrusted)?),
             None => None,
         };
         // After both: others may append and sign meanwhile, and a head read before would seem to lag behind.
         let head = backend.head().await?;
-        for checkpoint in anchor.iter().chain(&kept) {
+        for checkpoint in anchored.iter().flatten().chain(&kept) {
             extends(&head, checkpoint)?;
         }
         let tree = Tree::load(backend, head.size).await?;
         tree.check(&head)?;
         check_last_rows(backend, head.size).await?;
-        for checkpoint in anchor.iter().chain(&kept) {
+        for checkpoint in anchored.iter().flatten().chain(&kept) {
             self.agree(&tree, checkpoint).await?;
         }
-        if anchor.is_none() && !self.config.accept_missing_anchor {
+        if anchored.iter().any(Option::is_none) && !self.config.accept_missing_anchor {
             return Err(OpenError::AnchorMissing { size: head.size });
         }
-        Ok((tree, anchor))
+        Ok((tree, anchored))
+    }
+
+    /// Whether readers accept the checkpoint: whether it is cosigned, if effects require that.
+    pub(crate) fn suffices(&self, checkpoint: &VerifiedCheckpoint) -> bool {
+        self.readers.verify(checkpoint.note()).is_ok()
     }
 
     /// Whether `tree`, read from tiles and leaf hashes, extends the checkpoint.
@@ -165,7 +176,7 @@ pub enum OpenError {
     /// The anchor could not be read, so that nothing shows whether the database was rolled back.
     #[error("the anchor could not be read")]
     Anchor(#[from] AnchorError),
-    /// There is no anchor though the log has records. If it is lost for good, open with
+    /// An anchor is missing though the log has records. If it is lost for good, open with
     /// [`LogConfig::accept_missing_anchor`].
     #[error("no anchor was found for a log of {size} records")]
     AnchorMissing {

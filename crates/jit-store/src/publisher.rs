@@ -7,12 +7,12 @@ use jit_log::{Checkpoint, Hash, VerifiedCheckpoint};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::anchor::Published;
-use crate::backend::BackendError;
+use crate::backend::{Backend, BackendError};
 use crate::config::EffectRequirement;
 use crate::error::ReadError;
 use crate::opening::{LogContext, OpenError};
 use crate::receipt::ReceiptError;
-use crate::row::CheckpointRow;
+use crate::row::{CheckpointRow, Holder};
 use crate::tree::Tree;
 
 /// How often a compare-and-swap is tried again after somebody else was faster.
@@ -39,8 +39,8 @@ pub(crate) struct Publisher {
     tree: Tree,
     /// The size of the largest checkpoint in the database, as far as known.
     kept: Option<u64>,
-    /// What the anchor holds, as far as known.
-    anchored: Option<Arc<VerifiedCheckpoint>>,
+    /// What each anchor holds, as far as known.
+    anchored: Vec<Option<Arc<VerifiedCheckpoint>>>,
     /// The largest checkpoint that meets what effects require.
     latest: Option<Arc<VerifiedCheckpoint>>,
 }
@@ -50,10 +50,14 @@ impl Publisher {
         context: Arc<LogContext>,
         durable: watch::Receiver<Durable>,
         tree: Tree,
-        anchored: Option<VerifiedCheckpoint>,
+        anchored: Vec<Option<VerifiedCheckpoint>>,
     ) -> Self {
-        let anchored = anchored.map(Arc::new);
-        Self { context, durable, tree, kept: None, latest: anchored.clone(), anchored }
+        let anchored: Vec<_> = anchored.into_iter().map(|held| held.map(Arc::new)).collect();
+        // What all anchors hold is what the one furthest behind does.
+        let everywhere = anchored.iter().all(Option::is_some);
+        let least = anchored.iter().flatten().min_by_key(|held| held.checkpoint().size());
+        let latest = least.filter(|held| everywhere && context.suffices(held)).cloned();
+        Self { context, durable, tree, kept: None, anchored, latest }
     }
 
     /// Serves requests until nobody can make any. One signature serves all that wait.
@@ -69,7 +73,7 @@ impl Publisher {
                 // Whoever asked may have gone.
                 let _ = request.answer.send(published.clone());
             }
-            if self.context.config.effects == EffectRequirement::Signed
+            if matches!(self.context.config.effects, EffectRequirement::Signed)
                 && let Some(checkpoint) = self.latest.clone()
                 && let Err(error) = self.anchor(checkpoint).await
             {
@@ -82,19 +86,30 @@ impl Publisher {
         if let Some(latest) = self.latest.as_ref().filter(|latest| latest.checkpoint().size() >= needed) {
             return Ok(Arc::clone(latest));
         }
-        self.grow(needed).await?;
-        let signed = self.sign().await?;
-        let kept = self.keep(signed).await?;
-        let published = match self.context.config.effects {
-            EffectRequirement::Signed => kept,
-            EffectRequirement::Anchored | EffectRequirement::Cosigned => self.anchor(kept).await?,
+        let context = Arc::clone(&self.context);
+        let published = match &context.config.effects {
+            EffectRequirement::Signed => self.sign_and_keep(needed).await?,
+            EffectRequirement::Anchored => {
+                let kept = self.sign_and_keep(needed).await?;
+                self.anchor(kept).await?
+            }
+            EffectRequirement::Cosigned(cosigning) => {
+                let kept = self.cosign_and_keep(cosigning, needed).await?;
+                self.anchor(kept).await?
+            }
         };
         self.latest = Some(Arc::clone(&published));
         Ok(published)
     }
 
+    async fn sign_and_keep(&mut self, needed: u64) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
+        self.grow(needed).await?;
+        let signed = self.sign().await?;
+        self.keep(signed).await
+    }
+
     /// Reads the leaf hashes up to the largest durable size, at least `needed`.
-    async fn grow(&mut self, needed: u64) -> Result<(), ReceiptError> {
+    pub(crate) async fn grow(&mut self, needed: u64) -> Result<(), ReceiptError> {
         let backend = Arc::clone(&self.context.backend);
         let durable = *self.durable.borrow();
         // Grown apart, so that leaves which fail a check below are never part of what is signed later.
@@ -118,7 +133,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn sign(&self) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
+    pub(crate) async fn sign(&self) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
         let origin = self.context.origin.as_origin().clone();
         let checkpoint = Checkpoint::new(origin, self.tree.size(), self.tree.root())
             .map_err(|error| ReceiptError::Checkpoint(Arc::new(error)))?;
@@ -127,7 +142,10 @@ impl Publisher {
     }
 
     /// Keeps the checkpoint in the database, or finds a larger one that this log extends as well.
-    async fn keep(&mut self, signed: Arc<VerifiedCheckpoint>) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
+    pub(crate) async fn keep(
+        &mut self,
+        signed: Arc<VerifiedCheckpoint>,
+    ) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
         let backend = Arc::clone(&self.context.backend);
         let row = CheckpointRow {
             size: signed.checkpoint().size(),
@@ -153,27 +171,47 @@ impl Publisher {
         Err(ReceiptError::Contended)
     }
 
-    /// Publishes the checkpoint in the anchor, or finds a larger one there that this log extends as well.
+    /// Publishes the checkpoint in every anchor, or finds a larger one there that this log extends as well.
     async fn anchor(&mut self, kept: Arc<VerifiedCheckpoint>) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
-        let anchor = Arc::clone(&self.context.config.anchor);
-        for _ in 0..ATTEMPTS {
-            if let Some(held) = &self.anchored
-                && held.checkpoint().size() >= kept.checkpoint().size()
-            {
-                return Ok(Arc::clone(held));
-            }
-            let expected = self.anchored.as_ref().map(|held| held.note());
-            match anchor.publish(expected, kept.note()).await.map_err(Arc::new)? {
-                Published::Stored => self.anchored = Some(Arc::clone(&kept)),
-                Published::Holds(Some(note)) => self.anchored = Some(self.adopt(&note).await?),
-                Published::Holds(None) => return Err(ReceiptError::AnchorLost),
+        let context = Arc::clone(&self.context);
+        for (at, anchor) in context.config.anchors.iter().enumerate() {
+            let mut held = self.anchored.get(at).cloned().flatten();
+            for attempt in 0.. {
+                if held.as_ref().is_some_and(|held| held.checkpoint().size() >= kept.checkpoint().size()) {
+                    break;
+                }
+                if attempt == ATTEMPTS {
+                    return Err(ReceiptError::Contended);
+                }
+                let expected = held.as_ref().map(|held| held.note());
+                held = match anchor.publish(expected, kept.note()).await.map_err(Arc::new)? {
+                    Published::Stored => Some(Arc::clone(&kept)),
+                    Published::Holds(Some(note)) => Some(self.adopt(&note).await?),
+                    Published::Holds(None) => return Err(ReceiptError::AnchorLost),
+                };
+                if let Some(known) = self.anchored.get_mut(at) {
+                    known.clone_from(&held);
+                }
             }
         }
-        Err(ReceiptError::Contended)
+        Ok(kept)
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.context.backend
+    }
+
+    /// Who asks for leases: this process.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder::from_bytes(*self.context.config.writer.as_bytes())
+    }
+
+    pub(crate) fn suffices(&self, checkpoint: &VerifiedCheckpoint) -> bool {
+        self.context.suffices(checkpoint)
     }
 
     /// Accepts a checkpoint that another process signed, if it is of this log.
-    async fn adopt(&mut self, note: &[u8]) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
+    pub(crate) async fn adopt(&mut self, note: &[u8]) -> Result<Arc<VerifiedCheckpoint>, ReceiptError> {
         let refused = |error: OpenError| ReceiptError::Refused(Arc::new(error));
         let verified =
             self.context.trust.verify(note).map_err(|error| refused(OpenError::CheckpointUntrusted(error)))?;

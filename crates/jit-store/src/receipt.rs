@@ -11,6 +11,7 @@ use crate::error::ReadError;
 use crate::log::Log;
 use crate::opening::OpenError;
 use crate::signer::SignError;
+use crate::witness::CosignError;
 
 /// Records that are durable. They stay so whatever becomes of their receipt.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Receipt {
         Self { checkpoint, recorded }
     }
 
-    /// The checkpoint; its note verifies with the log's public key alone.
+    /// The checkpoint; its note verifies with [`Log::trust`].
     #[must_use]
     pub fn checkpoint(&self) -> &VerifiedCheckpoint {
         &self.checkpoint
@@ -94,6 +95,9 @@ pub enum ReceiptError {
     /// The anchor could not be used.
     #[error(transparent)]
     Anchor(#[from] Arc<AnchorError>),
+    /// Too few witnesses cosigned.
+    #[error(transparent)]
+    Cosign(#[from] Arc<CosignError>),
     /// The anchor held a checkpoint and holds none any more.
     #[error("the anchor lost its checkpoint")]
     AnchorLost,

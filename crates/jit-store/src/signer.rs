@@ -1,11 +1,13 @@
 //! Who signs checkpoints: a key in memory here, a key service elsewhere.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
-use jit_log::{NoteSignature, SignerKey, VerifierKey};
+use jit_log::{NoteSignature, Origin, SignerKey, VerifierKey};
 
 use crate::backend::Source;
+use crate::signer_file::{KeyFile, KeyFileError};
 
 /// Signs the checkpoints of one log.
 ///
@@ -39,7 +41,7 @@ pub struct SignError {
     pub source: Source,
 }
 
-/// An Ed25519 key held in memory.
+/// An Ed25519 key held in memory, perhaps read from a file.
 ///
 /// ```
 /// use jit_log::{KeyName, SignerKey};
@@ -60,6 +62,28 @@ impl Ed25519Signer {
     #[must_use]
     pub fn new(key: SignerKey) -> Self {
         Self { key }
+    }
+
+    /// Signs with the key in a file, in the form `PRIVATE+KEY+<name>+<key id>+<base64>` of Go's `note` package.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] if the file is not one that only its owner can read, or holds no such key.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        let file = KeyFile::new(path);
+        let key = SignerKey::parse(&file.read()?).map_err(|source| file.wrong(source))?;
+        Ok(Self { key })
+    }
+
+    /// Makes a key of the operating system's randomness, for log `origin`, and writes it to a new file that only its owner can
+    /// read.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], also if the file exists; it stays as it is then.
+    pub fn generate(origin: &Origin, path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        let file = KeyFile::new(path);
+        let key = SignerKey::from_seed(origin, file.seed()?);
+        file.create(&key.encode())?;
+        Ok(Self { key })
     }
 }
 

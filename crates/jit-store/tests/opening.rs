@@ -8,9 +8,8 @@ use std::{fs, sync::Arc};
 use jit_core::{Event, IndexKey, Kind, StreamId, WriterId};
 use jit_log::{Checkpoint, Hash, Note, Origin};
 use jit_store::{
-    AGENT_CLASS, Anchor, AppendError, Backend, ConfigError, CreateError, Ed25519Signer, EffectRequirement, FileAnchor,
-    GOVERNANCE_CLASS, HashBytes, Log, LogConfig, MemoryBackend, OpenError, Projections, Published, RetentionError,
-    RetentionPolicy,
+    AGENT_CLASS, Anchor, AppendError, Backend, CreateError, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, HashBytes,
+    Log, LogConfig, MemoryBackend, OpenError, Projections, Published, RetentionError, RetentionPolicy,
 };
 use support::{
     CLASS, FIRST, ORIGIN, World, append, begin,
@@ -410,18 +409,6 @@ async fn a_log_needs_terms_for_agents_and_for_itself() {
     shrinking.max_s = Some(shrinking.min_s - 1);
     let all = vec![terms(GOVERNANCE_CLASS, 1), terms(AGENT_CLASS, 1), shrinking];
     assert_eq!(RetentionPolicy::new(all), Err(RetentionError::Contradiction { class }));
-}
-
-#[tokio::test]
-async fn cosigned_effects_are_refused_rather_than_pretended() {
-    let world = World::new();
-    let config = || world.config().effects(EffectRequirement::Cosigned);
-    let error = Log::create(world.backend.clone(), config()).await.unwrap_err();
-    assert!(matches!(error, CreateError::Open(OpenError::Config(ConfigError::CosignedUnsupported))), "{error}");
-    assert_eq!(world.backend.meta().await.unwrap(), None);
-    world.create().await;
-    let error = Log::open(world.backend.clone(), config()).await.unwrap_err();
-    assert!(matches!(error, OpenError::Config(ConfigError::CosignedUnsupported)), "{error}");
 }
 
 #[tokio::test]

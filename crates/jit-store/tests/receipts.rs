@@ -142,12 +142,13 @@ async fn an_anchor_that_is_away_holds_up_anchored_effects_only() {
         let world = World::new();
         let anchor = Arc::new(MoodyAnchor(FileAnchor::new(world.anchor()), AtomicU8::new(RIGHT)));
         let signer = Arc::new(Ed25519Signer::new(key(ORIGIN, 7)));
-        let log =
-            Log::create(world.backend.clone(), config(&world, signer, anchor.clone()).effects(effects)).await.unwrap();
+        let log = Log::create(world.backend.clone(), config(&world, signer, anchor.clone()).effects(effects.clone()))
+            .await
+            .unwrap();
         anchor.1.store(NEVER, Ordering::SeqCst);
         let appended = log.append(begin(&log, 1, 2)).await.unwrap();
         let receipt = appended.receipt().await;
-        match effects {
+        match &effects {
             EffectRequirement::Signed => {
                 assert_eq!(receipt.unwrap().checkpoint().checkpoint().size(), FIRST + 2);
             }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod doctored;
+pub(crate) mod witnesses;
 
 use std::{
     path::PathBuf,
