@@ -8,6 +8,7 @@
 //! - [`Canary`]: whether a planted secret is in bytes, texts or files, in any usual spelling (INV-02, INV-17).
 //! - [`conformance`]: what every implementation of [`Backend`](jit_store::Backend) must do, for ours and for any other.
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
+//! - `load` (feature `load`): writers that append without pause, and what must hold afterwards.
 //! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, and a database for each test.
 //!
 //! A development dependency, used from `tests/` directories. Never part of a production build: everything here panics when it is
@@ -26,6 +27,8 @@ pub mod conformance;
 mod effects;
 mod entropy;
 mod failing_backend;
+#[cfg(feature = "load")]
+pub mod load;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod proven_log;
