@@ -1,0 +1,323 @@
+//! Many writers on one PostgreSQL, killed, cut off and starved of disk: nothing acknowledged is lost, nothing is there twice.
+//!
+//! `JIT_SOAK_ROUNDS` says how often each kind of crash happens (3 by default), `JIT_SOAK_SECONDS` how long four processes
+//! append (5 by default), `JIT_SOAK_SEED` where the choices start.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
+
+mod support;
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use jit_core::{ClockSource, Entropy, IndexKey, WriterId};
+use jit_store::{
+    Cursor, Ed25519Signer, ExportPayloads, FileAnchor, Log, LogConfig, OsEntropy, PostgresBackend, PostgresConfig,
+    SystemClock,
+};
+use jit_testkit::{
+    TestDatabase, TestPostgres,
+    load::{Acknowledged, Load, Tally, assert_whole},
+};
+use support::{ORIGIN, key, retention};
+use tokio::sync::mpsc;
+use tokio_postgres::{Config, config::Host};
+
+const SCHEMA: &str = "jit";
+
+fn rounds() -> u64 {
+    env::var("JIT_SOAK_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number of rounds"))
+}
+
+fn seed() -> u64 {
+    env::var("JIT_SOAK_SEED").map_or(20_260_302, |seed| seed.parse().expect("a seed"))
+}
+
+/// A number below `below` that depends on the round alone.
+fn choice(round: u64, below: u64) -> u64 {
+    seed().wrapping_add(round).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % below
+}
+
+/// A log in a database of its own, and its anchor.
+struct Ground {
+    database: TestDatabase,
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    async fn on(server: &TestPostgres) -> Self {
+        let database = server.database().await;
+        jit_store::migrate(&database.config, SCHEMA).await.unwrap();
+        let ground = Self { database, folder: tempfile::tempdir().unwrap() };
+        let backend = Arc::new(ground.backend().await);
+        Log::create(backend, config(&ground.anchor())).await.unwrap();
+        ground
+    }
+
+    fn anchor(&self) -> PathBuf {
+        self.folder.path().join("checkpoint")
+    }
+
+    async fn backend(&self) -> PostgresBackend {
+        PostgresBackend::connect(PostgresConfig::new(self.database.config.clone())).await.unwrap()
+    }
+
+    async fn open(&self) -> (Log, Arc<PostgresBackend>) {
+        let backend = Arc::new(self.backend().await);
+        (Log::open(backend.clone(), config(&self.anchor())).await.unwrap(), backend)
+    }
+}
+
+fn config(anchor: &Path) -> LogConfig {
+    LogConfig::new(
+        Arc::new(Ed25519Signer::new(key(ORIGIN, 7))),
+        Arc::new(FileAnchor::new(anchor)),
+        retention(10),
+        IndexKey::from_bytes([5; 32]),
+        WriterId::v8(writer()),
+        Arc::new(SystemClock::new(ClockSource::new("system").unwrap(), 1_000_000)),
+    )
+}
+
+/// A number that no other process or opening has.
+fn writer() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    OsEntropy.fill(&mut bytes).unwrap();
+    bytes
+}
+
+// ---- writers in processes of their own ------------------------------------------------------------------------------
+
+/// Tells this test binary to be a writer: where, and what.
+const WRITER: &str = "JIT_TEST_WRITER";
+
+/// Not a test: what [`Process::start`] runs. Appends until its standard input ends, a line for each acknowledged record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writer_process() {
+    let Ok(order) = env::var(WRITER) else { return };
+    let words: Vec<&str> = order.split('|').collect();
+    let [connect, anchor, process, tasks, shared] = words[..] else { panic!("an order: {order}") };
+    let backend = PostgresBackend::connect(PostgresConfig::new(connect.parse().unwrap())).await.unwrap();
+    let log = Log::open(Arc::new(backend), config(Path::new(anchor))).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    thread::spawn(move || {
+        std::io::stdin().read_to_end(&mut Vec::new()).ok();
+        told.store(true, Ordering::SeqCst);
+    });
+    let (note, mut noted) = mpsc::unbounded_channel::<Acknowledged>();
+    let lines = thread::spawn(move || {
+        while let Some(acknowledged) = noted.blocking_recv() {
+            // Not print!, which the test harness keeps for itself.
+            std::io::stdout().write_all(format!("\n{acknowledged}\n").as_bytes()).unwrap();
+        }
+    });
+    let (process, tasks, shared) = (process.parse().unwrap(), tasks.parse().unwrap(), shared.parse().unwrap());
+    let load = Load { tasks, shared, process, seed: seed() };
+    let publisher = keep_publishing(log.clone(), stop.clone());
+    let tally = load.run(&log, stop, note).await;
+    publisher.await.unwrap();
+    lines.join().unwrap();
+    println!("{tally:?}");
+    std::io::stdout().write_all(format!("\ndone {} {}\n", tally.appended, tally.conflicts).as_bytes()).unwrap();
+}
+
+/// Signs and publishes beside the appends, as receipts would.
+fn keep_publishing(log: Log, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        while !stop.load(Ordering::SeqCst) {
+            // What cannot be published now is published next time.
+            log.publish().await.ok();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+}
+
+struct Process {
+    child: Child,
+    lines: thread::JoinHandle<(Vec<Acknowledged>, Option<Tally>)>,
+}
+
+impl Process {
+    fn start(ground: &Ground, process: u64, tasks: u64, shared: u64) -> Self {
+        let order = format!(
+            "{}|{}|{process}|{tasks}|{shared}",
+            connection_string(&ground.database.config),
+            ground.anchor().display()
+        );
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "writer_process", "--nocapture", "--test-threads=1"])
+            .env(WRITER, order)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines: thread::spawn(move || read_lines(out)) }
+    }
+
+    /// Waits until it has been told of so many appends.
+    fn kill(mut self) -> Vec<Acknowledged> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.lines.join().unwrap().0
+    }
+
+    fn finish(mut self) -> (Vec<Acknowledged>, Tally) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success(), "a writer failed");
+        let (acknowledged, tally) = self.lines.join().unwrap();
+        (acknowledged, tally.expect("a writer that was not killed says what it did"))
+    }
+}
+
+/// Whole lines only: a process may die in the middle of one.
+fn read_lines(mut out: impl BufRead) -> (Vec<Acknowledged>, Option<Tally>) {
+    let (mut acknowledged, mut tally, mut line) = (Vec::new(), None, String::new());
+    while out.read_line(&mut line).unwrap() > 0 {
+        if let Some(whole) = line.strip_suffix('\n') {
+            if let Some(done) = whole.strip_prefix("done ") {
+                let (appended, conflicts) = done.split_once(' ').unwrap();
+                let (appended, conflicts) = (appended.parse().unwrap(), conflicts.parse().unwrap());
+                tally = Some(Tally { appended, conflicts, again: 0 });
+            } else if whole.starts_with("acknowledged ") {
+                acknowledged.push(whole.parse().unwrap());
+            }
+        }
+        line.clear();
+    }
+    (acknowledged, tally)
+}
+
+fn connection_string(config: &Config) -> String {
+    let Host::Unix(folder) = &config.get_hosts()[0] else { panic!("this test needs a server of its own") };
+    let (port, user) = (config.get_ports()[0], config.get_user().unwrap());
+    format!("host={} port={port} user={user} dbname={}", folder.display(), config.get_dbname().unwrap())
+}
+
+// ---- a writer in this process ---------------------------------------------------------------------------------------
+
+struct Background {
+    stop: Arc<AtomicBool>,
+    running: tokio::task::JoinHandle<Tally>,
+    noted: mpsc::UnboundedReceiver<Acknowledged>,
+}
+
+impl Background {
+    fn start(log: &Log, process: u64) -> Self {
+        let (note, noted) = mpsc::unbounded_channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (log, told) = (log.clone(), stop.clone());
+        let load = Load { tasks: 16, shared: 2, process, seed: seed() };
+        let running = tokio::spawn(async move {
+            let publisher = keep_publishing(log.clone(), told.clone());
+            let tally = load.run(&log, told, note).await;
+            publisher.await.unwrap();
+            tally
+        });
+        Self { stop, running, noted }
+    }
+
+    /// Waits until so many more appends are acknowledged.
+    async fn acknowledged(&mut self, count: u64, into: &mut Vec<Acknowledged>) {
+        for _ in 0..count {
+            into.push(self.noted.recv().await.expect("a writer that goes on"));
+        }
+    }
+
+    async fn finish(mut self, into: &mut Vec<Acknowledged>) -> Tally {
+        self.stop.store(true, Ordering::SeqCst);
+        let tally = self.running.await.unwrap();
+        while let Ok(acknowledged) = self.noted.try_recv() {
+            into.push(acknowledged);
+        }
+        tally
+    }
+}
+
+// ---- the tests ------------------------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_share_one_log() {
+    let server = TestPostgres::durable();
+    let ground = Ground::on(&server).await;
+    let seconds = env::var("JIT_SOAK_SECONDS").map_or(5, |seconds| seconds.parse().expect("a number of seconds"));
+    let processes: Vec<_> = (1..=4).map(|process| Process::start(&ground, process, 16, 8)).collect();
+    // Meanwhile another process follows: what it has seen never changes.
+    let (log, backend) = ground.open().await;
+    let (begun, mut next, mut signed) = (Instant::now(), Cursor::START, log.publish().await.unwrap());
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let changes = log.changes(next, 1000).await.unwrap();
+        assert_eq!(changes.records.iter().map(|r| r.index()).collect::<Vec<_>>(), (next.seen()..changes.next.seen()).collect::<Vec<_>>());
+        next = changes.next;
+        let newer = log.publish().await.unwrap();
+        let (old, new) = (signed.checkpoint(), newer.checkpoint());
+        let proof = log.consistency(old.size(), new.size()).await.unwrap();
+        proof.verify(old.size(), &old.root(), new.size(), &new.root()).unwrap();
+        signed = newer;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (mut acknowledged, mut conflicts) = (Vec::new(), 0);
+    for process in processes {
+        let (lines, tally) = tokio::task::spawn_blocking(|| process.finish()).await.unwrap();
+        assert_eq!(lines.len() as u64, tally.appended);
+        assert!(tally.appended > 0, "each process gets its turn");
+        conflicts += tally.conflicts;
+        acknowledged.extend(lines);
+    }
+    let whole = assert_whole(&log, &*backend, &acknowledged).await;
+    println!("{whole:?}, {conflicts} conflicts in {seconds} s");
+    assert!(conflicts > 0, "the processes contended for some cases");
+    // Nothing but the beginning was appended by anybody else.
+    assert_eq!(whole.records, 2 + acknowledged.len() as u64, "a conflict writes nothing");
+    assert!(whole.checkpoints > 1);
+    log.export(ground.folder.path().join("export"), ExportPayloads::Include).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_writers_lose_nothing_acknowledged() {
+    let server = TestPostgres::durable();
+    let ground = Ground::on(&server).await;
+    let mut acknowledged = Vec::new();
+    for round in 1..=rounds() {
+        let process = Process::start(&ground, round, 16, 2);
+        // Not a test of time: any moment is as good as another, and each round finds another one.
+        tokio::time::sleep(Duration::from_millis(300 + choice(round, 500))).await;
+        acknowledged.extend(tokio::task::spawn_blocking(|| process.kill()).await.unwrap());
+        let (log, backend) = ground.open().await;
+        let whole = assert_whole(&log, &*backend, &acknowledged).await;
+        println!("round {round}: {whole:?}");
+    }
+    assert!(!acknowledged.is_empty(), "they were not killed before they began");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashes_loses_nothing_acknowledged() {
+    let server = TestPostgres::durable();
+    let ground = Ground::on(&server).await;
+    let (log, backend) = ground.open().await;
+    let mut acknowledged = Vec::new();
+    let mut load = Background::start(&log, 1);
+    for round in 1..=rounds() {
+        load.acknowledged(20 + choice(round, 500), &mut acknowledged).await;
+        if round % 2 == 0 { server.kill9() } else { server.stop_immediate() }
+        server.start();
+    }
+    load.acknowledged(20, &mut acknowledged).await;
+    let tally = load.finish(&mut acknowledged).await;
+    assert!(tally.again > 0, "the server went away under the writers");
+    let whole = assert_whole(&log, &*backend, &acknowledged).await;
+    println!("{whole:?}, {tally:?}");
+    let (again, backend) = ground.open().await;
+    assert_whole(&again, &*backend, &acknowledged).await;
+}
