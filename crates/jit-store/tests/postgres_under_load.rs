@@ -33,8 +33,6 @@ use support::{ORIGIN, key, retention};
 use tokio::sync::mpsc;
 use tokio_postgres::{Config, config::Host};
 
-const SCHEMA: &str = "jit";
-
 fn rounds() -> u64 {
     env::var("JIT_SOAK_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number of rounds"))
 }
@@ -57,7 +55,7 @@ struct Ground {
 impl Ground {
     async fn on(server: &TestPostgres) -> Self {
         let database = server.database().await;
-        jit_store::migrate(&database.config, SCHEMA).await.unwrap();
+        PostgresBackend::migrate(&PostgresConfig::new(database.config.clone())).await.unwrap();
         let ground = Self { database, folder: tempfile::tempdir().unwrap() };
         let backend = Arc::new(ground.backend().await);
         Log::create(backend, config(&ground.anchor())).await.unwrap();
@@ -258,7 +256,10 @@ async fn four_processes_share_one_log() {
     let (begun, mut next, mut signed) = (Instant::now(), Cursor::START, log.publish().await.unwrap());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let changes = log.changes(next, 1000).await.unwrap();
-        assert_eq!(changes.records.iter().map(|r| r.index()).collect::<Vec<_>>(), (next.seen()..changes.next.seen()).collect::<Vec<_>>());
+        assert_eq!(
+            changes.records.iter().map(|r| r.index()).collect::<Vec<_>>(),
+            (next.seen()..changes.next.seen()).collect::<Vec<_>>()
+        );
         next = changes.next;
         let newer = log.publish().await.unwrap();
         let (old, new) = (signed.checkpoint(), newer.checkpoint());
@@ -310,7 +311,11 @@ async fn a_server_that_crashes_loses_nothing_acknowledged() {
     let mut load = Background::start(&log, 1);
     for round in 1..=rounds() {
         load.acknowledged(20 + choice(round, 500), &mut acknowledged).await;
-        if round % 2 == 0 { server.kill9() } else { server.stop_immediate() }
+        if round % 2 == 0 {
+            server.kill9()
+        } else {
+            server.stop_immediate()
+        }
         server.start();
     }
     load.acknowledged(20, &mut acknowledged).await;
