@@ -326,3 +326,73 @@ async fn a_server_that_crashes_loses_nothing_acknowledged() {
     let (again, backend) = ground.open().await;
     assert_whole(&again, &*backend, &acknowledged).await;
 }
+
+/// A disk of its own in memory, that runs full soon.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m,mode=755");
+        run_as_root(&["mount", "-t", "tmpfs", "-o", &size, "tmpfs", folder.path().to_str().unwrap()]);
+        Self { folder }
+    }
+
+    /// Takes what is left but so many megabytes.
+    fn fill(&self, left: u64) -> PathBuf {
+        let ballast = self.folder.path().join("ballast");
+        let path = self.folder.path().to_str().unwrap();
+        let free = Command::new("df").args(["--output=avail", "-B1M", path]).output().unwrap();
+        let free: u64 = String::from_utf8(free.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap();
+        let size = (free - left) << 20;
+        run_as_root(&["fallocate", "-l", &size.to_string(), ballast.to_str().unwrap()]);
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run_as_root(&["umount", "--lazy", self.folder.path().to_str().unwrap()]);
+    }
+}
+
+fn run_as_root(command: &[&str]) {
+    let mut words = command.to_vec();
+    let id = Command::new("id").arg("-u").output().unwrap();
+    if id.stdout != b"0\n" {
+        words.splice(0..0, ["sudo", "-n"]);
+    }
+    let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
+    assert!(status.success(), "{words:?}: this test mounts a small disk, as root or by a sudo without password");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_loses_nothing_acknowledged() {
+    let disk = SmallDisk::mount(256);
+    let server = TestPostgres::in_folder(disk.folder.path(), &["max_wal_size=64MB", "min_wal_size=32MB"]);
+    let ground = Ground::on(&server).await;
+    let (log, backend) = ground.open().await;
+    let mut acknowledged = Vec::new();
+    let mut load = Background::start(&log, 1);
+    for _ in 1..=rounds() {
+        load.acknowledged(20, &mut acknowledged).await;
+        let ballast = disk.fill(1);
+        // Full when nothing is acknowledged any more.
+        while let Ok(Some(one)) = tokio::time::timeout(Duration::from_secs(3), load.noted.recv()).await {
+            acknowledged.push(one);
+        }
+        run_as_root(&["rm", ballast.to_str().unwrap()]);
+        // Without room for its log PostgreSQL gives up; with room it recovers.
+        server.kill9();
+        server.start();
+    }
+    load.acknowledged(20, &mut acknowledged).await;
+    let tally = load.finish(&mut acknowledged).await;
+    assert!(tally.again > 0, "the disk was never full");
+    let whole = assert_whole(&log, &*backend, &acknowledged).await;
+    println!("{whole:?}, {tally:?}");
+    let (again, backend) = ground.open().await;
+    assert_whole(&again, &*backend, &acknowledged).await;
+}

@@ -99,9 +99,18 @@ impl TestPostgres {
     pub fn with_settings(settings: &[&str]) -> Self {
         let server = match env::var("JIT_TEST_POSTGRES_URL") {
             Ok(url) => Server::Given(Config::from_str(&url).expect("JIT_TEST_POSTGRES_URL is a PostgreSQL URL")),
-            Err(_) => Server::Own(Cluster::create(settings)),
+            Err(_) => Server::Own(Cluster::create(&env::temp_dir(), settings)),
         };
         Self { server }
+    }
+
+    /// A server of its own whose files are all in a new folder below `parent`, on a disk that can run full for example.
+    ///
+    /// # Panics
+    /// As [`shared`](Self::shared).
+    #[must_use]
+    pub fn in_folder(parent: &Path, settings: &[&str]) -> Self {
+        Self { server: Server::Own(Cluster::create(parent, settings)) }
     }
 
     /// A fresh, empty database.
@@ -188,9 +197,9 @@ impl TestPostgres {
 }
 
 impl Cluster {
-    fn create(settings: &[&str]) -> Self {
+    fn create(parent: &Path, settings: &[&str]) -> Self {
         let (binaries, user) = (locate::binaries(), ServerUser::find());
-        let folder = tempfile::Builder::new().prefix("jit-pg-").tempdir().expect("a temporary folder").keep();
+        let folder = tempfile::Builder::new().prefix("jit-pg-").tempdir_in(parent).expect("a temporary folder").keep();
         user.own(&folder);
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", WATCHDOG, "watchdog"]).arg(&folder).process_group(0);
