@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod doctored;
+pub(crate) mod lived;
 pub(crate) mod witnesses;
 
 use std::{
@@ -51,7 +52,11 @@ impl World {
 
     /// The settings of another process: its own writer id and randomness, everything else alike.
     pub(crate) fn config(&self) -> LogConfig {
-        let process = PROCESSES.fetch_add(1, Ordering::SeqCst);
+        self.config_of(PROCESSES.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The settings of the process of this number, which are the same in every world.
+    pub(crate) fn config_of(&self, process: u64) -> LogConfig {
         LogConfig::new(
             Arc::new(Ed25519Signer::new(key(ORIGIN, 7))),
             Arc::new(FileAnchor::new(self.anchor())),
