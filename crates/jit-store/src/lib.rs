@@ -29,6 +29,7 @@ mod config;
 mod creating;
 mod error;
 mod export;
+mod fsck;
 mod lease;
 mod log;
 mod memory;
@@ -63,6 +64,9 @@ pub use error::ReadError;
 #[cfg(feature = "object-store")]
 pub use export::ObjectTarget;
 pub use export::{ExportError, ExportOptions, ExportPayloads, ExportProgress, ExportTarget, Exported};
+pub use fsck::{
+    Column, Damage, FsckConfig, FsckError, FsckPhase, FsckProgress, FsckReport, Place, SnapshotDigest, fsck,
+};
 pub use log::Log;
 pub use memory::MemoryBackend;
 #[cfg(feature = "object-store")]

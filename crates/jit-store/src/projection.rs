@@ -12,7 +12,7 @@ pub(crate) struct Projector {
 }
 
 /// The projection of one record, under keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct IndexedProjection {
     pub(crate) lookups: Vec<LookupKey>,
     /// In order: work that is scheduled, or no longer wanted.

@@ -226,7 +226,7 @@ impl<'a> Sequencer<'a> {
         let state = StreamState {
             next: header.n.saturating_add(1),
             leaf: record.record.leaf().to_hash().into(),
-            closed: matches!(header.kind, Kind::CaseClosed | Kind::LogClosed),
+            closed: header.kind.closes_stream(),
         };
         if staged.streams.get(&header.stream).is_some_and(|before| before.closed) {
             return Err(AppendError::Closed { stream: header.stream });

@@ -97,6 +97,14 @@ pub enum Reason {
         /// The record's number.
         n: u64,
     },
+    /// A record follows the one that closed its stream.
+    #[error("record {n} of stream {stream} comes after its stream was closed")]
+    Closed {
+        /// The stream.
+        stream: StreamId,
+        /// The record's number.
+        n: u64,
+    },
     /// Records of a case are missing before this one.
     #[error("stream {stream} goes from {} to {n}: records are missing", expected.checked_sub(1).map_or("nothing".to_owned(), |n| n.to_string()))]
     Gap {
@@ -205,6 +213,7 @@ impl Reason {
             | Self::Fork { .. }
             | Self::Chain { .. }
             | Self::Clock { .. }
+            | Self::Closed { .. }
             | Self::Count { .. }
             | Self::Case(_)
             | Self::Invariant { .. }

@@ -1,9 +1,8 @@
 //! Streams: numbers, predecessors and clocks, and how much of each stream there is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use jit_core::{Header, Kind, LeafHash, RecordId, StreamId, Timestamp};
+use jit_core::{Header, LeafHash, RecordId, StreamFault, StreamId, StreamProgress};
 
 use crate::verify::{
     reason::Reason,
@@ -21,13 +20,9 @@ pub(crate) struct Streams {
 #[derive(Debug)]
 struct Progress {
     first: u64,
-    last: u64,
-    leaf: LeafHash,
-    /// The earliest moment at which the last record can have been made.
-    earliest: Timestamp,
+    last: StreamProgress,
     records: u64,
     gap: bool,
-    closed: bool,
 }
 
 impl Streams {
@@ -37,30 +32,24 @@ impl Streams {
     /// What is wrong with its id, its number, its predecessor or its clock. A [`Reason::Gap`] is for the caller to judge.
     pub(crate) fn add(&mut self, header: &Header, leaf: LeafHash) -> Result<(), Reason> {
         let (stream, n) = (header.stream, header.n);
-        let error = Duration::from_micros(header.clock.error_us.into());
-        let before = self.progress.get_mut(&stream);
-        let judged = match &before {
-            _ if !self.ids.insert(header.id) => Err(Reason::DuplicateId),
-            None if n > 0 => Err(Reason::Gap { stream, expected: 0, n }),
-            None => Ok(()),
-            Some(before) if n == before.last => Err(Reason::Fork { stream, n }),
-            Some(before) if n < before.last => Err(Reason::Chain { stream, n }),
-            Some(before) if n.checked_sub(1) != Some(before.last) => {
-                Err(Reason::Gap { stream, expected: before.last.saturating_add(1), n })
-            }
-            Some(before) if header.prev != Some(before.leaf) => Err(Reason::Chain { stream, n }),
-            Some(before) if header.at.saturating_add(error) < before.earliest => Err(Reason::Clock { stream, n }),
-            Some(_) => Ok(()),
+        let before = self.progress.get(&stream);
+        let judged = if self.ids.insert(header.id) {
+            StreamProgress::judge(before.map(|before| &before.last), header).map_err(|fault| match fault {
+                StreamFault::Gap { expected } => Reason::Gap { stream, expected, n },
+                StreamFault::Fork => Reason::Fork { stream, n },
+                StreamFault::Clock => Reason::Clock { stream, n },
+                StreamFault::Closed => Reason::Closed { stream, n },
+                _ => Reason::Chain { stream, n },
+            })
+        } else {
+            Err(Reason::DuplicateId)
         };
         let (first, records, gap) = before.map_or((n, 0, false), |before| (before.first, before.records, before.gap));
         let next = Progress {
             first,
-            last: n,
-            leaf,
-            earliest: header.at.saturating_sub(error),
+            last: StreamProgress::after(header, leaf),
             records: records.saturating_add(1),
             gap: gap || judged.is_err(),
-            closed: header.kind == Kind::CaseClosed,
         };
         self.progress.insert(stream, next);
         judged
@@ -92,8 +81,8 @@ fn state(stream: StreamId, progress: &Progress) -> StreamReport {
     let state = match (broken, stream) {
         (true, StreamId::Case(_)) => StreamState::Gap,
         (true, _) => StreamState::Part,
-        (false, _) if progress.closed => StreamState::Complete,
-        (false, _) => StreamState::OpenAt(progress.last),
+        (false, _) if progress.last.is_closed() => StreamState::Complete,
+        (false, _) => StreamState::OpenAt(progress.last.head().n),
     };
     StreamReport { stream, state, records: progress.records }
 }

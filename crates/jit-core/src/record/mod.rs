@@ -1,6 +1,7 @@
 //! Evidence records: a header that is a leaf of the log, and a payload that the header commits to.
 
 mod draft;
+mod following;
 mod header;
 mod payload;
 mod recorded;
@@ -8,6 +9,7 @@ mod refs;
 mod stream;
 
 pub use draft::{Draft, RecordError, Recorder};
+pub use following::{StreamFault, StreamProgress};
 pub use header::{FormatVersion, Header, HeaderError, MAX_HEADER};
 pub use payload::{Field, FieldClass, FieldContent, FieldName, MAX_FIELDS, MAX_PAYLOAD, Payload, PayloadError, Salt};
 pub use recorded::{Recorded, RecordedError};

@@ -1,4 +1,5 @@
-//! Cases with records of every kind that a store files under names or schedules work for.
+//! Cases as they are lived: with a request, a decision, an approval, a grant and a credential.
+#![allow(clippy::panic, reason = "tests may panic")]
 
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ use jit_core::{
 use jit_store::{AppendRequest, Log};
 
 use super::{CLASS, World, case};
+
+/// What stands in for the text of a policy.
+pub(crate) const POLICY: &[u8] = b"permit(principal, action, resource);";
+
+/// The digest of [`POLICY`], as these tests compute it.
+pub(crate) fn policy() -> PolicyDigest {
+    PolicyDigest::from_bytes(*blake3::hash(POLICY).as_bytes())
+}
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -66,7 +75,7 @@ pub(crate) fn events(world: &World, number: u64) -> Vec<Event> {
     let version = || Version::new("1").unwrap();
     let decision = Decision {
         outcome: Outcome::Permit,
-        policy: PolicyDigest::from_bytes([9; 32]),
+        policy: policy(),
         engine: Engine { name: code!("imagined"), version: version(), language: version(), adapter: version() },
         default_applied: false,
         determining: vec![],
@@ -86,7 +95,7 @@ pub(crate) fn events(world: &World, number: u64) -> Vec<Event> {
         max_ttl_s: 86_400,
     };
     let issuer = IssuerName::new("vault").unwrap();
-    let fingerprint = ExternalDigest::from_bytes([u8::try_from(number).unwrap(); 32]);
+    let fingerprint = ExternalDigest::from_bytes([u8::try_from(number % 256).unwrap(); 32]);
     vec![
         request.to_submitted().into(),
         PolicyEvaluated { purpose: EvaluationPurpose::Request, decision, input: None }.into(),
@@ -151,7 +160,7 @@ pub(crate) fn lived(world: &World, log: &Log, number: u64, count: usize) -> Appe
         head = Some(record.head());
         records.push(record);
     }
-    AppendRequest::new().records(case(number), Expected::Empty, records)
+    AppendRequest::new().records(case(number), Expected::Empty, records).blob(policy().into(), POLICY.to_vec())
 }
 
 pub(crate) fn sealed(log: &Log, number: u64, event: Event, head: Option<StreamHead>) -> Record {
@@ -161,6 +170,7 @@ pub(crate) fn sealed(log: &Log, number: u64, event: Event, head: Option<StreamHe
         request: Some(id(number)),
         grant: (of_credential || kind == Kind::GrantApproved).then(|| grant(number)),
         credential: of_credential.then(|| credential(number)),
+        policy: (kind == Kind::PolicyEvaluated).then(policy),
         ..Refs::default()
     };
     let recorder = log.recorder();

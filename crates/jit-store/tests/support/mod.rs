@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod doctored;
+pub(crate) mod dump;
 pub(crate) mod lived;
 pub(crate) mod witnesses;
 
@@ -57,8 +58,12 @@ impl World {
 
     /// The settings of the process of this number, which are the same in every world.
     pub(crate) fn config_of(&self, process: u64) -> LogConfig {
+        self.config_as(ORIGIN, process)
+    }
+
+    fn config_as(&self, origin: &str, process: u64) -> LogConfig {
         LogConfig::new(
-            Arc::new(Ed25519Signer::new(key(ORIGIN, 7))),
+            Arc::new(Ed25519Signer::new(key(origin, 7))),
             Arc::new(FileAnchor::new(self.anchor())),
             retention(10),
             IndexKey::from_bytes([5; 32]),
@@ -78,6 +83,13 @@ impl World {
 
     pub(crate) async fn create(&self) -> Log {
         Log::create(self.backend.clone(), self.config()).await.unwrap()
+    }
+
+    /// Creates a log of another name.
+    pub(crate) async fn create_as(&self, origin: &str) -> Log {
+        Log::create(self.backend.clone(), self.config_as(origin, PROCESSES.fetch_add(1, Ordering::SeqCst)))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn open(&self) -> Result<Log, OpenError> {
