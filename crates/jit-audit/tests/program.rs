@@ -121,6 +121,12 @@ async fn decisions_of_cedar_come_out_the_same_and_the_exported_log_verifies() {
     world.log.export(&tiles, ExportPayloads::Include).await.unwrap();
     let (code, out) = on_bundle("verify-log", &tiles, &[]);
     assert_eq!((code, out.lines().next()), (0, Some("Proved")), "{out}");
+    let size = world.log.size().await.unwrap();
+    assert!(out.contains(&format!("payloads    {size} of {size} are here")), "{out}");
+    fs::remove_file(tiles.join("payload/000")).unwrap();
+    let (code, out) = on_bundle("verify-log", &tiles, &[]);
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("payloads    0 of {size} are here")), "what was not checked is said: {out}");
 
     let entries = tiles.join("tile/entries/000.p").join(world.log.size().await.unwrap().to_string());
     let mut altered = fs::read(&entries).unwrap();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::{TextError, check};
+use crate::text::{TextError, check, printable};
 
 /// The longest justification, in bytes. Longer texts are attachments or external references.
 pub const MAX_JUSTIFICATION: usize = 16 * 1024;
@@ -25,11 +25,11 @@ impl Justification {
     /// Checks and wraps a text.
     ///
     /// # Errors
-    /// [`TextError`] if it is blank, longer than [`MAX_JUSTIFICATION`] bytes, or has control characters other than line
-    /// feed, carriage return and tab.
+    /// [`TextError`] if it is blank, longer than [`MAX_JUSTIFICATION`] bytes, has control characters other than line
+    /// feed, carriage return and tab, or turns the direction of the text around it.
     pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
-        check("justification", MAX_JUSTIFICATION, |c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'), &text)?;
+        check("justification", MAX_JUSTIFICATION, |c| printable(c) || matches!(c, '\n' | '\r' | '\t'), &text)?;
         Ok(Self(text))
     }
 

@@ -48,8 +48,10 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn printable(c: char) -> bool {
-    !c.is_control()
+/// Neither a control character nor one that turns the direction of the text around it, with which a line could read as
+/// another one (Unicode UAX #9, explicit embeddings, overrides and isolates).
+pub(crate) fn printable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn token(c: char) -> bool {
@@ -142,7 +144,7 @@ texts! {
     /// One line of free text: a task, a cause.
     Line = "line", 1024, printable;
     /// Free text of several lines: a comment, a reason.
-    Prose = "text", 16384, |c: char| !c.is_control() || c == '\n' || c == '\t';
+    Prose = "text", 16384, |c: char| printable(c) || c == '\n' || c == '\t';
 }
 
 impl Code {

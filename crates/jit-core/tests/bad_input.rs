@@ -13,6 +13,7 @@ mod world;
 use std::time::Duration;
 
 use jit_core::{
+    Line, Prose,
     canonical::{CanonicalError, Value, Violation},
     *,
 };
@@ -98,6 +99,17 @@ fn a_blank_justification_is_an_error() {
         assert_eq!(Justification::new(blank), Err(TextError::Blank { what: "justification" }), "{blank:?}");
     }
     assert_eq!(Justification::new("a\0b"), Err(TextError::Character { what: "justification" }));
+}
+
+#[test]
+fn text_that_turns_the_direction_of_what_follows_is_an_error() {
+    for turned in ["a\u{202e}b", "\u{2066}a", "a\u{2069}"] {
+        assert_eq!(Justification::new(turned), Err(TextError::Character { what: "justification" }));
+        assert_eq!(Prose::new(turned), Err(TextError::Character { what: "text" }));
+        assert_eq!(Line::new(turned), Err(TextError::Character { what: "line" }));
+    }
+    // Text that runs from right to left by itself is text.
+    assert!(Justification::new("שחזור הזמנה 42").is_ok());
 }
 
 #[test]

@@ -52,7 +52,14 @@ EXIT STATUS
 ";
 
 fn main() -> ExitCode {
-    match run(&mut io::stdout().lock()) {
+    // Written when it is whole, so that the status says what was found even if nobody reads to the end.
+    let mut answer = Vec::new();
+    let found = run(&mut answer);
+    let written = match io::stdout().lock().write_all(&answer) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(UsageError::Write(error)),
+        _ => Ok(()),
+    };
+    match written.and(found) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -238,7 +245,9 @@ fn print_scan(out: &mut impl Write, scan: &Scan) -> io::Result<()> {
         directory.entries(),
         scan.streams()
     )?;
-    writeln!(out, "payloads    {} are here and are what their records commit to", scan.payloads())?;
+    let (here, all) = (scan.payloads(), directory.entries());
+    let absent = if here < all { "; the others are not in this copy, and nothing is said about them" } else { "" };
+    writeln!(out, "payloads    {here} of {all} are here and are what their records commit to{absent}")?;
     writeln!(out, "tiles       {}", directory.tiles())
 }
 
