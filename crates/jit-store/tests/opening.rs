@@ -8,8 +8,8 @@ use std::{fs, sync::Arc};
 use jit_core::{Event, IndexKey, Kind, StreamId, WriterId};
 use jit_log::{Checkpoint, Hash, Note, Origin};
 use jit_store::{
-    AGENT_CLASS, Anchor, AppendError, Backend, CreateError, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, HashBytes,
-    Log, LogConfig, MemoryBackend, OpenError, Projections, Published, RetentionError, RetentionPolicy,
+    AGENT_CLASS, AppendError, Backend, CreateError, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, HashBytes, Log,
+    LogConfig, MemoryBackend, OpenError, Projections, RetentionError, RetentionPolicy,
 };
 use support::{
     CLASS, FIRST, ORIGIN, World, append, begin,
@@ -345,53 +345,6 @@ async fn settings_of_an_unknown_format_are_not_guessed_at() {
     let batch = jit_store::Batch { head, rows, projections: Projections::default(), tiles: vec![], blobs: vec![] };
     copy.create(br#"{"format":"jit-store/2"}"#.to_vec(), batch).await.unwrap();
     assert!(matches!(world.open_on(copy).await, Err(OpenError::UnknownFormat)));
-}
-
-#[tokio::test]
-async fn the_anchor_never_goes_back() {
-    let world = written(5).await;
-    let anchor = FileAnchor::new(world.anchor());
-    let held = anchor.load().await.unwrap().unwrap();
-    let note = |size| {
-        let root = if size == 0 { Hash::EMPTY_ROOT } else { Hash::from_bytes([4; 32]) };
-        let checkpoint = Checkpoint::new(Origin::parse(ORIGIN).unwrap(), size, root).unwrap();
-        checkpoint.sign(&[&key(ORIGIN, 7)]).unwrap().to_bytes()
-    };
-    let kept = Published::Holds(Some(held.clone()));
-    for size in [0, FIRST + 4, FIRST + 5] {
-        assert_eq!(anchor.publish(Some(&held), &note(size)).await.unwrap(), kept, "{size} is not larger");
-    }
-    for expected in [None, Some(&note(FIRST + 5)[..])] {
-        assert_eq!(anchor.publish(expected, &note(FIRST + 9)).await.unwrap(), kept, "not what was expected");
-    }
-    assert!(anchor.publish(Some(&held), b"no checkpoint").await.is_err());
-    assert_eq!(anchor.load().await.unwrap().unwrap(), held);
-    assert_eq!(anchor.publish(Some(&held), &note(FIRST + 9)).await.unwrap(), Published::Stored);
-}
-
-#[tokio::test]
-async fn of_many_publishers_one_wins_each_round() {
-    let world = World::new();
-    let anchor = FileAnchor::new(world.anchor());
-    let note = |size, root| {
-        let checkpoint = Checkpoint::new(Origin::parse(ORIGIN).unwrap(), size, Hash::from_bytes([root; 32])).unwrap();
-        checkpoint.sign(&[&key(ORIGIN, 7)]).unwrap().to_bytes()
-    };
-    let mut held: Option<Vec<u8>> = None;
-    for round in 1..6 {
-        let tasks: Vec<_> = (0..8)
-            .map(|publisher| {
-                let (anchor, held, note) = (anchor.clone(), held.clone(), note(round, publisher));
-                tokio::spawn(async move { anchor.publish(held.as_deref(), &note).await.unwrap() })
-            })
-            .collect();
-        let mut stored = 0;
-        for task in tasks {
-            stored += u64::from(task.await.unwrap() == Published::Stored);
-        }
-        assert_eq!(stored, 1);
-        held = anchor.load().await.unwrap();
-    }
 }
 
 #[tokio::test]

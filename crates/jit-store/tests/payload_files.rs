@@ -1,5 +1,5 @@
 //! Payload files are complete after every export that includes them, whatever exports left them out before.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 mod support;
 

@@ -1,9 +1,12 @@
 //! One log in memory with its anchor in a file, as many processes as a test wants on it, and records to append.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod anchors;
 pub(crate) mod doctored;
 pub(crate) mod dump;
 pub(crate) mod lived;
+#[cfg(feature = "object-store")]
+pub(crate) mod scripted;
 pub(crate) mod witnesses;
 
 use std::{
