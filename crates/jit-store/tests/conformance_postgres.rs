@@ -33,3 +33,33 @@ impl BackendFactory for OnPostgres {
 }
 
 jit_testkit::backend_conformance!(OnPostgres);
+
+/// The same with the lock released before the commit is on disk.
+mod early_lock_release {
+    use jit_store::{PostgresBackend, PostgresConfig};
+
+    use super::*;
+
+    struct Early;
+
+    #[async_trait]
+    impl BackendFactory for Early {
+        type Guard = TestDatabase;
+
+        async fn fresh(&self) -> (Arc<dyn Backend>, TestDatabase) {
+            let database = migrated().await;
+            (self.reopen(&database).await.unwrap(), database)
+        }
+
+        async fn beside(&self, database: &TestDatabase) -> Option<Arc<dyn Backend>> {
+            self.reopen(database).await
+        }
+
+        async fn reopen(&self, database: &TestDatabase) -> Option<Arc<dyn Backend>> {
+            let config = PostgresConfig::new(database.config.clone()).early_lock_release(true);
+            Some(Arc::new(PostgresBackend::connect(config).await.unwrap()))
+        }
+    }
+
+    jit_testkit::backend_conformance!(Early);
+}

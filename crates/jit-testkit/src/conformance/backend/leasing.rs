@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jit_store::{Backend, Lease};
+use jit_store::{Backend, Lease, LeaseKey};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -13,11 +13,11 @@ use super::{
     model::{LONG, ask, lease_key},
 };
 
-/// Waits until this holder gets the lease on key 1.
-async fn eventually(backend: &Arc<dyn Backend>, holder: u8) -> Lease {
+/// Waits until this holder gets the lease.
+async fn eventually(backend: &Arc<dyn Backend>, key: LeaseKey, holder: u8) -> Lease {
     let got = timeout(Duration::from_secs(30), async {
         loop {
-            if let Some(lease) = backend.lease(lease_key(1), ask(holder, LONG)).await.unwrap() {
+            if let Some(lease) = backend.lease(key, ask(holder, LONG)).await.unwrap() {
                 return lease;
             }
             sleep(Duration::from_millis(10)).await;
@@ -32,10 +32,9 @@ pub(super) async fn a_lease_excludes_until_it_expires(subject: Subject) {
     let begun = Instant::now();
     let first = backend.lease(lease_key(1), ask(1, ttl)).await.unwrap().expect("a free lease");
     assert_eq!((first.key, first.holder), (lease_key(1), ask(1, ttl).holder));
-    assert_eq!(subject.other().lease(lease_key(1), ask(2, LONG)).await.unwrap(), None, "somebody holds it");
     let beside = subject.other().lease(lease_key(2), ask(2, LONG)).await.unwrap();
     assert!(beside.is_some(), "another key is free");
-    let second = eventually(&subject.other(), 2).await;
+    let second = eventually(&subject.other(), lease_key(1), 2).await;
     assert!(begun.elapsed() >= ttl.mul_f64(0.95), "the lease was taken before it expired");
     assert!(second.fence > first.fence, "another holder gets a larger fence");
     assert_eq!(backend.lease(lease_key(1), ask(1, ttl)).await.unwrap(), None, "the first holder lost it");
@@ -44,15 +43,20 @@ pub(super) async fn a_lease_excludes_until_it_expires(subject: Subject) {
 pub(super) async fn a_renewal_keeps_the_fence_and_lasts_longer(subject: Subject) {
     let (backend, _) = subject.created().await;
     let (short, longer) = (Duration::from_millis(250), Duration::from_millis(1000));
-    let first = backend.lease(lease_key(1), ask(1, short)).await.unwrap().expect("a free lease");
-    let begun = Instant::now();
-    let renewed = subject.other().lease(lease_key(1), ask(1, longer)).await.unwrap();
-    assert_eq!(renewed, Some(first), "a renewal is the same lease");
-    while begun.elapsed() < short * 2 {
-        assert_eq!(backend.lease(lease_key(1), ask(2, LONG)).await.unwrap(), None, "the renewed lease still lasts");
-        sleep(short / 10).await;
-    }
-    let second = eventually(&backend, 2).await;
+    // On a busy machine a renewal may come too late, which is another key's turn then.
+    let mut keys = (1..=u8::MAX).map(lease_key);
+    let (key, first, begun) = loop {
+        let key = keys.next().expect("one renewal in time");
+        let asked = Instant::now();
+        let first = backend.lease(key, ask(1, short)).await.unwrap().expect("a free lease");
+        let begun = Instant::now();
+        let renewed = subject.other().lease(key, ask(1, longer)).await.unwrap();
+        if asked.elapsed() < short {
+            assert_eq!(renewed, Some(first), "a renewal is the same lease");
+            break (key, first, begun);
+        }
+    };
+    let second = eventually(&backend, key, 2).await;
     assert!(begun.elapsed() >= longer.mul_f64(0.95), "the lease was taken before the renewal expired");
     assert!(second.fence > first.fence);
 }

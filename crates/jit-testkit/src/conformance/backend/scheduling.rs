@@ -124,7 +124,9 @@ pub(super) async fn claiming_again_renews(subject: Subject) {
     let first = backend.claim(100, 2, ask(1, short)).await.unwrap();
     assert_eq!(claimed(&first), [1, 2]);
     let again = subject.other().claim(100, 2, ask(1, LONG)).await.unwrap();
-    assert_eq!(again, first, "what a holder has is returned again, with the same fence");
+    let in_time = begun.elapsed() < short;
+    assert_eq!(claimed(&again), [1, 2], "what a holder has is returned again");
+    assert!(again == first || !in_time, "what was renewed in time has the same fence");
     while begun.elapsed() < short * 2 {
         assert_eq!(
             claimed(&backend.claim(25, 9, ask(2, LONG)).await.unwrap()),
