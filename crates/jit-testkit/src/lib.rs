@@ -9,7 +9,7 @@
 //! - [`conformance`]: what every implementation of [`Backend`](jit_store::Backend) must do, for ours and for any other.
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
 //! - `load` (feature `load`): writers that append without pause, and what must hold afterwards.
-//! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, and a database for each test.
+//! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, a database for each test; `CuttingProxy`: lost answers.
 //!
 //! A development dependency, used from `tests/` directories. Never part of a production build: everything here panics when it is
 //! used wrongly.
@@ -41,7 +41,7 @@ pub use effects::{EffectCounter, Effects};
 pub use entropy::SeededEntropy;
 pub use failing_backend::{Calls, FailingBackend, Fault};
 #[cfg(feature = "postgres")]
-pub use postgres::{TestDatabase, TestPostgres};
+pub use postgres::{Cut, CuttingProxy, TestDatabase, TestPostgres};
 pub use proven_log::ProvenLog;
 pub use recorded_case::{CaseSetup, RecordedCase};
 pub use target::{MemoryTarget, Step, Trouble};

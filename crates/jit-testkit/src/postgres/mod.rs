@@ -3,6 +3,8 @@
 mod cluster;
 mod database;
 mod locate;
+mod proxy;
 
 pub use cluster::TestPostgres;
 pub use database::TestDatabase;
+pub use proxy::{Cut, CuttingProxy};

@@ -1,0 +1,181 @@
+//! What a broken connection or server leaves behind: nothing acknowledged is lost, nothing is written twice, doubt is said.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
+
+mod postgres_support;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jit_store::{Backend, BackendError, Begin, CheckpointRow, HashBytes, PostgresBackend, PostgresConfig};
+use jit_testkit::{Cut, CuttingProxy, TestPostgres};
+use postgres_support::{append, batch, created, hash, migrated, record};
+
+async fn through(proxy: &CuttingProxy, config: &tokio_postgres::Config, early: bool) -> PostgresBackend {
+    let config = PostgresConfig::new(proxy.config(config)).early_lock_release(early);
+    PostgresBackend::connect(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_of_unknown_outcome() {
+    for early in [false, true] {
+        let (database, _) = created().await;
+        let proxy = CuttingProxy::before(&database.tcp_config).await;
+        let backend = through(&proxy, &database.tcp_config, early).await;
+        let mut size = 1;
+        for (cut, grows) in [(Cut::BeforeCommit, 0), (Cut::AfterCommit, 1), (Cut::BeforeCommit, 0)] {
+            let transaction = backend.begin(Begin::default()).await.unwrap();
+            let incarnation = transaction.locked().incarnation;
+            proxy.cut_at_commit(cut);
+            let error = transaction.commit(batch(size, 1)).await.unwrap_err();
+            assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
+            size += grows;
+            let want = Begin { records: vec![record(1)], ..Begin::default() };
+            let transaction = backend.begin(want).await.unwrap();
+            assert_eq!(transaction.locked().head.size, size);
+            assert_eq!(transaction.locked().known[0].is_some(), size > 1);
+            assert_ne!(transaction.locked().incarnation, incarnation);
+        }
+        assert_eq!(append(&backend, 1).await, 3);
+        assert_eq!(proxy.cuts(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_cut_before_anything_was_committed_is_no_doubt() {
+    let (database, _) = created().await;
+    let proxy = CuttingProxy::before(&database.tcp_config).await;
+    let backend = through(&proxy, &database.tcp_config, false).await;
+    let transaction = backend.begin(Begin::default()).await.unwrap();
+    proxy.sever();
+    // Until the connection has noticed.
+    let admin = database.connect().await;
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while admin.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(transaction.commit(batch(1, 1)).await.unwrap_err().is_retryable());
+    assert_eq!(append(&backend, 1).await, 2);
+}
+
+#[tokio::test]
+async fn a_checkpoint_whose_answer_is_lost_is_of_unknown_outcome() {
+    let (database, _) = created().await;
+    let proxy = CuttingProxy::before(&database.tcp_config).await;
+    let backend = through(&proxy, &database.tcp_config, false).await;
+    let row = |size| CheckpointRow { size, note: vec![1], frontier: vec![] };
+    for (cut, kept) in [(Cut::BeforeCommit, None), (Cut::AfterCommit, Some(row(1)))] {
+        proxy.cut_at_commit(cut);
+        let error = backend.save_checkpoint(None, row(1)).await.unwrap_err();
+        assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
+        assert_eq!(backend.checkpoint(None).await.unwrap(), kept);
+    }
+}
+
+#[tokio::test]
+async fn a_log_finds_out_and_neither_loses_nor_doubles() {
+    let database = migrated().await;
+    let proxy = CuttingProxy::before(&database.tcp_config).await;
+    let world = support::World::over(Arc::new(through(&proxy, &database.tcp_config, false).await));
+    let log = world.create().await;
+    support::publish(&log, support::begin(&log, 1, 3)).await;
+
+    proxy.cut_at_commit(Cut::AfterCommit);
+    let written = log.append(support::begin(&log, 2, 3)).await.unwrap();
+    assert_eq!(written.records()[2].index(), support::FIRST + 5);
+    proxy.cut_at_commit(Cut::BeforeCommit);
+    let lost = support::begin(&log, 3, 3);
+    log.append(lost.clone()).await.unwrap_err();
+    support::publish(&log, lost).await;
+    assert_eq!(proxy.cuts(), 2);
+    let (size, root) = support::root_of_rows(&*world.backend).await;
+    assert_eq!(size, support::FIRST + 9);
+    assert_eq!(world.backend.head().await.unwrap().root, HashBytes::from(root));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_crashes_of_the_server() {
+    for (early, crash) in [
+        (false, TestPostgres::stop_immediate as fn(&TestPostgres)),
+        (true, TestPostgres::stop_immediate),
+        (true, TestPostgres::kill9),
+    ] {
+        let server = TestPostgres::durable();
+        let database = server.database().await;
+        let config = PostgresConfig::new(database.config.clone()).early_lock_release(early);
+        PostgresBackend::migrate(&config).await.unwrap();
+        let backend = Arc::new(PostgresBackend::connect(config.clone()).await.unwrap());
+        backend.create(vec![], batch(0, 1)).await.unwrap();
+        let acknowledged = Arc::new(AtomicU64::new(1));
+        let appending = tokio::spawn({
+            let (backend, acknowledged) = (Arc::clone(&backend), Arc::clone(&acknowledged));
+            async move {
+                loop {
+                    let Ok(transaction) = backend.begin(Begin::default()).await else { break };
+                    let size = transaction.locked().head.size;
+                    let Ok(()) = transaction.commit(batch(size, 5)).await else { break };
+                    acknowledged.store(size + 5, Ordering::SeqCst);
+                }
+            }
+        });
+        while acknowledged.load(Ordering::SeqCst) < 200 {
+            tokio::task::yield_now().await;
+        }
+        crash(&server);
+        appending.await.unwrap();
+        server.start();
+        let head = backend.head().await.unwrap();
+        let acknowledged = acknowledged.load(Ordering::SeqCst);
+        assert!(head.size == acknowledged || head.size == acknowledged + 5, "{} of {acknowledged}", head.size);
+        assert_eq!(head.root, hash(1000 + head.size));
+        let again = append(&*backend, 1).await;
+        assert_eq!(again, head.size + 1);
+        assert_eq!(backend.scan_records(None, usize::MAX).await.unwrap().len() as u64, again);
+    }
+}
+
+/// A commit of another process that did not wait for the disk, and has not reached it.
+async fn commit_lazily(client: &tokio_postgres::Client) -> String {
+    client
+        .batch_execute("BEGIN; SET LOCAL synchronous_commit = off; UPDATE jit.head SET lazy = true; COMMIT")
+        .await
+        .unwrap();
+    let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.unwrap();
+    assert!(!flushed(client, row.get(0)).await, "the test needs a commit that waits in memory");
+    row.get(0)
+}
+
+async fn flushed(client: &tokio_postgres::Client, up_to: &str) -> bool {
+    let sql = format!("SELECT pg_current_wal_flush_lsn() >= '{up_to}'");
+    client.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_head_that_is_not_on_disk() {
+    let server = TestPostgres::with_settings(&["wal_writer_delay=10s", "autovacuum=off", "bgwriter_delay=10s"]);
+    let database = server.database().await;
+    PostgresBackend::migrate(&PostgresConfig::new(database.config.clone())).await.unwrap();
+    for early in [false, true] {
+        let config = PostgresConfig::new(database.config.clone()).early_lock_release(early);
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        if !early {
+            backend.create(vec![], batch(0, 1)).await.unwrap();
+        }
+        drop(backend.begin(Begin::default()).await.unwrap());
+        let client = database.connect().await;
+        let lazily = commit_lazily(&client).await;
+        backend.head().await.unwrap();
+        assert!(flushed(&client, &lazily).await, "the head was read");
+        let lazily = commit_lazily(&client).await;
+        drop(backend.begin(Begin { records: vec![record(9)], ..Begin::default() }).await.unwrap());
+        assert!(!flushed(&client, &lazily).await, "nothing was told");
+        drop(backend.begin(Begin { records: vec![record(0)], ..Begin::default() }).await.unwrap());
+        assert!(flushed(&client, &lazily).await, "a record was found");
+        let size = append(&backend, 1).await;
+        let lazy: bool = client.query_one("SELECT lazy FROM jit.head", &[]).await.unwrap().get(0);
+        assert_eq!(lazy, early);
+        assert_eq!(backend.head().await.unwrap().size, size);
+    }
+}

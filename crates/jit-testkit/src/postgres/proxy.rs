@@ -1,0 +1,174 @@
+//! A network between client and server that fails at the worst moment.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+/// When a connection is cut, relative to its `COMMIT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The server never gets it.
+    BeforeCommit,
+    /// The server has answered it, and the client never gets that.
+    AfterCommit,
+}
+
+/// Forwards connections to a PostgreSQL server over plain TCP and cuts them as told.
+#[derive(Debug)]
+pub struct CuttingProxy {
+    port: u16,
+    plan: Arc<Plan>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Plan {
+    next: Mutex<Option<Cut>>,
+    /// Counts up when all connections are cut.
+    severed: watch::Sender<u64>,
+    made: watch::Sender<u64>,
+}
+
+impl CuttingProxy {
+    /// A proxy before the server of a configuration, such as [`TestDatabase::tcp_config`](super::TestDatabase::tcp_config).
+    pub async fn before(config: &Config) -> Self {
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            other => panic!("a proxy stands before a server on TCP, not {other:?}"),
+        };
+        let server = (host, config.get_ports().first().copied().unwrap_or(5432));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
+        let port = listener.local_addr().expect("it is bound").port();
+        let plan =
+            Arc::new(Plan { next: Mutex::new(None), severed: watch::Sender::new(0), made: watch::Sender::new(0) });
+        let accepting = tokio::spawn(accept(listener, server, Arc::clone(&plan)));
+        Self { port, plan, accepting }
+    }
+
+    /// The same configuration, through the proxy.
+    #[must_use]
+    pub fn config(&self, config: &Config) -> Config {
+        let mut through = Config::new();
+        through.host(Ipv4Addr::LOCALHOST.to_string()).port(self.port);
+        through.user(config.get_user().expect("a user")).dbname(config.get_dbname().expect("a database"));
+        through.password(config.get_password().unwrap_or_default());
+        through
+    }
+
+    /// Cuts the connection on which the next `COMMIT` comes.
+    pub fn cut_at_commit(&self, cut: Cut) {
+        *self.plan.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+    }
+
+    /// How many connections were cut at a `COMMIT`.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        *self.plan.made.borrow()
+    }
+
+    /// Cuts all connections there are.
+    pub fn sever(&self) {
+        self.plan.severed.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for CuttingProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.sever();
+    }
+}
+
+async fn accept(listener: TcpListener, server: (String, u16), plan: Arc<Plan>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let (server, plan) = (server.clone(), Arc::clone(&plan));
+        tokio::spawn(async move {
+            // Whichever side ends or fails, both are closed.
+            let _ = forward(client, server, &plan).await;
+        });
+    }
+}
+
+async fn forward(client: TcpStream, server: (String, u16), plan: &Plan) -> io::Result<()> {
+    let mut severed = plan.severed.subscribe();
+    let server = TcpStream::connect(server).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let swallow = watch::Sender::new(false);
+    tokio::select! {
+        done = requests(from_client, to_server, plan, &swallow) => done,
+        done = answers(from_server, to_client, plan, &swallow) => done,
+        _ = severed.changed() => Ok(()),
+    }
+}
+
+/// Client to server, until there is a cut.
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    swallow: &watch::Sender<bool>,
+) -> io::Result<()> {
+    // The first message has no type.
+    let length = from.read_u32().await?;
+    to.write_u32(length).await?;
+    to.write_all(&body(&mut from, length).await?).await?;
+    loop {
+        let kind = from.read_u8().await?;
+        let length = from.read_u32().await?;
+        let body = body(&mut from, length).await?;
+        if kind == b'Q' && body.starts_with(b"COMMIT") {
+            match plan.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(Cut::BeforeCommit) => {
+                    plan.made.send_modify(|count| *count += 1);
+                    return Ok(());
+                }
+                Some(Cut::AfterCommit) => drop(swallow.send_replace(true)),
+                None => {}
+            }
+        }
+        to.write_all(&message(kind, length, &body)).await?;
+    }
+}
+
+/// Server to client, until there is a cut.
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    swallow: &watch::Sender<bool>,
+) -> io::Result<()> {
+    loop {
+        let kind = from.read_u8().await?;
+        let length = from.read_u32().await?;
+        let body = body(&mut from, length).await?;
+        if *swallow.borrow() && kind == b'C' && body.starts_with(b"COMMIT") {
+            plan.made.send_modify(|count| *count += 1);
+            return Ok(());
+        }
+        to.write_all(&message(kind, length, &body)).await?;
+    }
+}
+
+async fn body(from: &mut OwnedReadHalf, length: u32) -> io::Result<Vec<u8>> {
+    let rest = length.checked_sub(4).ok_or(io::ErrorKind::InvalidData)?;
+    let mut body = vec![0; usize::try_from(rest).map_err(io::Error::other)?];
+    from.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+fn message(kind: u8, length: u32, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![kind];
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(body);
+    message
+}
