@@ -141,6 +141,7 @@ async fn each_role_changes_only_its_projections() {
 struct Held {
     database: TestDatabase,
     client: Client,
+    retention: Client,
     size: i64,
     numbers: std::collections::HashMap<&'static str, i64>,
 }
@@ -153,7 +154,8 @@ impl Held {
         connected(&database).await.create(vec![], batch(0, 0)).await.unwrap();
         let client = database.connect().await;
         client.batch_execute("SELECT jit.make_room(100)").await.unwrap();
-        let mut held = Self { database, client, size: 0, numbers: Default::default() };
+        let retention = acting_as(&database, "jit_retention").await;
+        let mut held = Self { database, client, retention, size: 0, numbers: Default::default() };
         for index in 0..8 {
             let stream = if index == 3 { "case:b" } else { "case:a" };
             let class = if index == 4 { "other" } else { "access" };
@@ -206,12 +208,11 @@ impl Held {
     /// Whether the retention role is refused to delete payloads in a transaction that also does something else. Nothing is
     /// kept.
     async fn refuses(&self, indexes: &str, also: &str) -> bool {
-        let client = acting_as(&self.database, "jit_retention").await;
         // Checked as at a commit, and then taken back.
         let deleting =
             format!("BEGIN; DELETE FROM jit.payload WHERE idx IN ({indexes}); {also}; SET CONSTRAINTS ALL IMMEDIATE");
-        let refused = refused(&client, &deleting).await;
-        client.batch_execute("ROLLBACK").await.unwrap();
+        let refused = refused(&self.retention, &deleting).await;
+        self.retention.batch_execute("ROLLBACK").await.unwrap();
         refused
     }
 }
@@ -271,7 +272,8 @@ async fn a_payload_under_a_hold_stays() {
     let all = r#"{"start":0,"end":8}"#;
     let cover = |log: &Held| format!("{}; ", log.erasing("purge.executed", &purge("access", all)));
     // Which selector keeps records 0 (the plain one), 3 (another stream), 5 (another kind), 6 (later)?
-    for (selector, kept) in [
+    let mut log = Held::new().await;
+    for (at, (selector, kept)) in [
         ("{}", [true, true, true, true]),
         (r#"{"streams":["case:a"]}"#, [true, false, true, true]),
         (r#"{"class":"access"}"#, [true, true, true, true]),
@@ -281,18 +283,20 @@ async fn a_payload_under_a_hold_stays() {
         (r#"{"until":"2026-01-01T00:00:00.000001Z"}"#, [true, true, true, false]),
         (r#"{"until":"2026-01-01T00:00:00.000000Z"}"#, [false; 4]),
         (r#"{"kinds":["request.refused"],"streams":["case:b"]}"#, [false; 4]),
-    ] {
-        let mut log = Held::new().await;
-        log.hold("hold.placed", &format!(r#"{{"authority":"court","hold":"h1","selector":{selector}}}"#)).await;
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        log.hold("hold.placed", &format!(r#"{{"authority":"court","hold":"h{at}","selector":{selector}}}"#)).await;
         for (index, kept) in ["0", "3", "5", "6"].into_iter().zip(kept) {
             assert_eq!(log.refuses(index, &cover(&log)).await, kept, "{selector}: {index}");
         }
-        log.hold("hold.released", r#"{"actors":[],"hold":"h2"}"#).await;
+        log.hold("hold.released", r#"{"actors":[],"hold":"another"}"#).await;
         assert_eq!(log.refuses("0", &cover(&log)).await, kept[0], "another hold was released");
-        log.hold("hold.extended", r#"{"hold":"h1","stream":"case:b"}"#).await;
+        log.hold("hold.extended", &format!(r#"{{"hold":"h{at}","stream":"case:b"}}"#)).await;
         let extended = kept[1] || selector == r#"{"streams":["case:a"]}"#;
         assert_eq!(log.refuses("3", &cover(&log)).await, extended, "{selector}: extended");
-        log.hold("hold.released", r#"{"actors":[],"hold":"h1"}"#).await;
+        log.hold("hold.released", &format!(r#"{{"actors":[],"hold":"h{at}"}}"#)).await;
         assert!(!log.refuses("0, 3, 5, 6", &cover(&log)).await, "{selector}: released");
     }
 }

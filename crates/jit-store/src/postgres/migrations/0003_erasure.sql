@@ -18,8 +18,9 @@ $$;
 CREATE TRIGGER note_removal AFTER DELETE ON "{schema}".payload REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION "{schema}".note_removal();
 
+-- Compiling the queries takes a thousand times as long as running them.
 CREATE FUNCTION "{schema}".check_removal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, "{schema}", pg_temp AS $$
+    SET search_path = pg_catalog, "{schema}", pg_temp SET jit = off AS $$
 DECLARE
     -- The keys of streams `gov` and `erasure`.
     gov CONSTANT bytea := '\x{gov}';
