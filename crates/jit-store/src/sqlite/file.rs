@@ -18,6 +18,10 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// Nobody else writes, so a wait is for a tool that somebody points at the file.
 const BUSY: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 64;
+/// What the writing connection keeps in memory; negative, as SQLite counts pages otherwise.
+const CACHE_KIB: &str = "-65536";
+/// After so many pages the write-ahead log is written back to the file.
+const CHECKPOINT_PAGES: &str = "8192";
 
 /// The lock of the one writer; the operating system frees it with the process.
 #[derive(Debug)]
@@ -97,6 +101,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, SqliteError> {
     set("synchronous", "FULL")?;
     // Only on macOS, where a plain fsync does not reach the disk.
     set("fullfsync", "ON")?;
+    // In KiB: indexes by record id and stream are written to all over.
+    set("cache_size", CACHE_KIB)?;
+    // In pages: each is written back once for many commits that changed it.
+    set("wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // What is deleted is deleted: payloads hold personal data.
     set("secure_delete", "ON")?;
     Ok(connection)
