@@ -26,7 +26,7 @@ use jit_store::{
     SystemClock,
 };
 use jit_testkit::{
-    TestDatabase, TestPostgres,
+    Cut, CuttingProxy, TestDatabase, TestPostgres,
     load::{Acknowledged, Load, Tally, assert_whole},
 };
 use support::{ORIGIN, key, retention};
@@ -282,7 +282,27 @@ async fn four_processes_share_one_log() {
     // Nothing but the beginning was appended by anybody else.
     assert_eq!(whole.records, 2 + acknowledged.len() as u64, "a conflict writes nothing");
     assert!(whole.checkpoints > 1);
-    log.export(ground.folder.path().join("export"), ExportPayloads::Include).await.unwrap();
+    let export = ground.folder.path().join("export");
+    log.export(&export, ExportPayloads::Include).await.unwrap();
+    assert_go_accepts(&log, &export, ground.folder.path());
+}
+
+/// Unmodified golang.org/x/mod verifies the exported log, with the program that jit-log's tests have for that.
+fn assert_go_accepts(log: &Log, export: &Path, folder: &Path) {
+    let vkey = folder.join("vkey");
+    std::fs::write(&vkey, format!("{}
+", key(ORIGIN, 7).verifier())).unwrap();
+    let program = folder.join("verify");
+    let built = Command::new("go")
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../jit-log/tests/go"))
+        .args(["build", "-o", program.to_str().unwrap(), "main.go"])
+        .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")])
+        .env("GOCACHE", folder.join("go-cache"))
+        .status();
+    let packages = "install the Debian packages golang-go and golang-golang-x-mod-dev";
+    assert!(built.unwrap_or_else(|error| panic!("go: {error}; {packages}")).success(), "{packages}");
+    let verified = Command::new(program).arg(export).arg(vkey).output().unwrap();
+    assert!(verified.status.success(), "{}: {}", log.origin(), String::from_utf8_lossy(&verified.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -325,6 +345,36 @@ async fn a_server_that_crashes_loses_nothing_acknowledged() {
     println!("{whole:?}, {tally:?}");
     let (again, backend) = ground.open().await;
     assert_whole(&again, &*backend, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_around_a_commit_lose_and_double_nothing() {
+    let server = TestPostgres::durable();
+    let ground = Ground::on(&server).await;
+    let proxy = CuttingProxy::before(&ground.database.tcp_config).await;
+    let through = PostgresConfig::new(proxy.config(&ground.database.tcp_config));
+    let backend = Arc::new(PostgresBackend::connect(through).await.unwrap());
+    let log = Log::open(backend.clone(), config(&ground.anchor())).await.unwrap();
+    let mut acknowledged = Vec::new();
+    let mut load = Background::start(&log, 1);
+    for round in 1..=rounds() {
+        for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+            load.acknowledged(20 + choice(round, 200), &mut acknowledged).await;
+            let before = proxy.cuts();
+            proxy.cut_at_commit(cut);
+            // The writers go on, so a commit comes.
+            while proxy.cuts() == before {
+                load.acknowledged(1, &mut acknowledged).await;
+            }
+        }
+        load.acknowledged(20, &mut acknowledged).await;
+        proxy.sever();
+    }
+    load.acknowledged(20, &mut acknowledged).await;
+    let tally = load.finish(&mut acknowledged).await;
+    let whole = assert_whole(&log, &*backend, &acknowledged).await;
+    println!("{whole:?}, {tally:?}, {} cuts", proxy.cuts());
+    assert_eq!(whole.records, 2 + tally.appended, "what was tried again is there once");
 }
 
 /// A disk of its own in memory, that runs full soon.

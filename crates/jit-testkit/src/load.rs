@@ -227,7 +227,7 @@ pub struct Whole {
 
 /// Reads a log from its first record to its last and checks what must hold: dense and without doubles, each case a chain, every
 /// acknowledged record at the place that was acknowledged, the root of a fresh checkpoint the root of what was read, and each
-/// stored checkpoint consistent with the next.
+/// stored checkpoint consistent with the next; and the store's own verification finds nothing.
 ///
 /// # Panics
 /// If any of it does not hold.
@@ -262,6 +262,8 @@ pub async fn assert_whole(log: &Log, backend: &dyn Backend, acknowledged: &[Ackn
     for Acknowledged { id, index, leaf } in acknowledged {
         assert_eq!(places.get(id), Some(&(*index, *leaf)), "record {id} was acknowledged");
     }
+    let report = log.fsck(None, &mut |_| {}).await.expect("a verification");
+    assert!(report.is_clean(), "{report}");
     let checkpoints = assert_checkpoints_agree(log, backend).await;
     let acknowledged = acknowledged.len() as u64;
     Whole { records: signed.size(), acknowledged, checkpoints }
