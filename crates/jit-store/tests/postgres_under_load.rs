@@ -290,8 +290,15 @@ async fn four_processes_share_one_log() {
 /// Unmodified golang.org/x/mod verifies the exported log, with the program that jit-log's tests have for that.
 fn assert_go_accepts(log: &Log, export: &Path, folder: &Path) {
     let vkey = folder.join("vkey");
-    std::fs::write(&vkey, format!("{}
-", key(ORIGIN, 7).verifier())).unwrap();
+    std::fs::write(
+        &vkey,
+        format!(
+            "{}
+",
+            key(ORIGIN, 7).verifier()
+        ),
+    )
+    .unwrap();
     let program = folder.join("verify");
     let built = Command::new("go")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../jit-log/tests/go"))
