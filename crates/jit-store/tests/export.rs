@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use jit_core::{Record, canonical::Value};
 use jit_log::{DirectoryError, DirectoryVerifier, TileSource};
@@ -13,6 +13,7 @@ use support::{
     doctored::{Doctored, Edit},
     key,
 };
+use tokio::sync::Notify;
 
 struct Folder(PathBuf);
 
@@ -169,7 +170,7 @@ async fn payload_lines_are_canonical_and_fit_their_records() {
 #[tokio::test]
 async fn a_damaged_record_is_not_exported_and_no_checkpoint_covers_it() {
     let memory = Doctored::default();
-    let world = World::over(std::sync::Arc::new(memory.clone()));
+    let world = World::over(Arc::new(memory.clone()));
     let log = written(&world, 300).await;
     memory.set(Edit {
         row: Some(|row| {
@@ -194,4 +195,46 @@ async fn a_folder_that_cannot_be_written_is_named() {
     fs::write(world.folder("file"), b"in the way").unwrap();
     let error = log.export(world.folder("file"), ExportPayloads::Leave).await.unwrap_err();
     assert!(error.to_string().contains("file"), "{error}");
+}
+
+#[tokio::test]
+async fn one_that_was_dropped_at_any_file_is_resumed_at_once() {
+    let world = World::new();
+    let log = written(&world, 300).await;
+    let fresh = log.export(world.folder("fresh"), ExportPayloads::Include).await.unwrap();
+    for at in 1..=fresh.files {
+        let folder = world.folder(&format!("dropped-{at}"));
+        let reached = Arc::new(Notify::new());
+        let tell = reached.clone();
+        let options = ExportOptions::from(ExportPayloads::Include).progress(move |progress| {
+            if progress.files == at {
+                tell.notify_one();
+            }
+        });
+        tokio::select! {
+            biased;
+            () = reached.notified() => {}
+            exported = log.export(&folder, options) => assert_eq!(at, exported.unwrap().files),
+        }
+        log.export(&folder, ExportPayloads::Include).await.unwrap();
+        assert_eq!(files(&folder), files(&world.folder("fresh")), "dropped at {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_at_a_time_do_not_write_one_folder() {
+    let world = World::new();
+    let log = written(&world, 3).await;
+    let folder = world.folder("out");
+    fs::create_dir(&folder).unwrap();
+    let other = fs::File::open(&folder).unwrap();
+    other.lock().unwrap();
+    let refused = log.export(&folder, ExportPayloads::Include).await.unwrap_err();
+    assert!(
+        matches!(&refused, ExportError::Busy { folder: busy } if *busy == folder.display().to_string()),
+        "{refused}"
+    );
+    drop(other);
+    log.export(&folder, ExportPayloads::Include).await.unwrap();
+    verified(&log, folder).unwrap();
 }
