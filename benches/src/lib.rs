@@ -1,1 +1,6 @@
 //! Benchmarks beside their peers, quoted as ratios: see `README.md`.
+
+pub mod cases;
+#[cfg(feature = "lifecycle")]
+pub mod deployment;
+pub mod evidence_log;

@@ -1,0 +1,84 @@
+//! Cases whose records are finished before they are appended: what a broker would have recorded.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::evidence_log::CLASS;
+use jit_bench_load::EVENTS_PER_STREAM;
+use jit_core::{
+    Action, CaseId, CrashClass, CredentialId, CredentialIntended, Event, GrantId, Identity, IssuerCapabilities,
+    IssuerName, LeafHash, PolicyDigest, PrincipalId, Record, Recorder, Refs, RequestRefused, RetentionClass, Scope,
+    StreamId, Timestamp, Window, code,
+};
+
+/// Records of this size and more are real ones; smaller ones have as little in them as a record can have.
+const REAL: usize = 1000;
+
+/// So many records for each caller, one case after another. They are made in the order in which the callers append them, so
+/// that their ids ascend with time as in life.
+pub fn records(
+    recorder: &Recorder,
+    callers: usize,
+    each: usize,
+    bytes: usize,
+) -> Result<Vec<Vec<Record>>, Box<dyn Error>> {
+    let mut all: Vec<Vec<Record>> = (0..callers).map(|_| Vec::with_capacity(each)).collect();
+    for _ in 0..each {
+        for own in &mut all {
+            let last = own.last().map(|record| (record.header().stream, record.head()));
+            let (stream, head) = match last {
+                Some((stream, head)) if head.n + 1 < EVENTS_PER_STREAM => (stream, Some(head)),
+                _ => (StreamId::Case(case(recorder)?), None),
+            };
+            let (event, refs) = if bytes < REAL { (refused(), Refs::default()) } else { intended(recorder)? };
+            let read = recorder.clock().now();
+            let draft = recorder.draft(stream, event, refs, RetentionClass::new(CLASS)?, read)?;
+            own.push(draft.seal(head, None)?);
+        }
+    }
+    Ok(all)
+}
+
+fn case(recorder: &Recorder) -> Result<CaseId, Box<dyn Error>> {
+    Ok(CaseId::v7(recorder.clock().now().at, recorder.random()?))
+}
+
+fn refused() -> Event {
+    RequestRefused { requester: None, code: code!("not_eligible"), count: 1 }.into()
+}
+
+/// A credential about to be minted: filed under one name, and due to be looked after.
+fn intended(recorder: &Recorder) -> Result<(Event, Refs), Box<dyn Error>> {
+    let now: Timestamp = recorder.clock().now().at;
+    let leaf = |byte: u8| LeafHash::from_bytes([byte; 32]);
+    let event = CredentialIntended {
+        issuer: IssuerName::new("sts.example/prod")?,
+        capabilities: IssuerCapabilities {
+            class: CrashClass::SelfContained,
+            prepares: false,
+            can_revoke: false,
+            can_confirm: false,
+            native_expiry: true,
+            idempotent_mint: false,
+            cuts_sessions: false,
+            leeway_s: 60,
+            min_ttl_s: 60,
+            max_ttl_s: 3600,
+        },
+        subject: PrincipalId::Identity(Identity::new("idp.example", "u-1042")?),
+        scope: Scope::new("database:prod/orders".parse()?, [Action::new("read")?])?,
+        issued: Window::new(now, now.saturating_add(Duration::from_secs(3600)))?,
+        backdate_s: 0,
+        resolve_at: now.saturating_add(Duration::from_secs(60)),
+    };
+    let refs = Refs {
+        request: Some(case(recorder)?),
+        grant: Some(GrantId::v7(now, recorder.random()?)),
+        credential: Some(CredentialId::v7(now, recorder.random()?)),
+        decision: Some(leaf(1)),
+        approved_by: Some(leaf(2)),
+        policy: Some(PolicyDigest::from_bytes([3; 32])),
+        ..Refs::default()
+    };
+    Ok((event.into(), refs))
+}
