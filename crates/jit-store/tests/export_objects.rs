@@ -8,7 +8,10 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jit_log::{DirectoryVerifier, Hash, Note, TileSource, leaf_hash};
@@ -211,32 +214,45 @@ async fn a_slower_export_of_a_smaller_log_does_not_take_it_back() {
     let world = World::new();
     let log = world.create().await;
     grow(&log, 1, 300).await;
-    // Before any of its writes, another process exports what it appended meanwhile.
-    for at in 0..9 {
-        let store = Scripted::new();
-        let (faster, process) = (store.clone(), world.open().await.unwrap());
-        let appended = Arc::new(Mutex::new(false));
-        store.script(move |put, _| {
-            let (faster, process, appended) = (faster.clone(), process.clone(), appended.clone());
-            Box::pin(async move {
-                if put == at && !std::mem::replace(&mut *appended.lock().unwrap(), true) {
-                    faster.mend();
-                    grow(&process, 100 + at, 10).await;
-                    export(&process, &faster).await.unwrap();
-                }
-                Fate::Stored
-            })
-        });
-        let slow = export(&log, &store).await.unwrap();
-        let size = log.size().await.unwrap();
-        assert_eq!(slow.size, size - 10);
-        assert_eq!(stand(&log, &store).await, size);
-        assert_eq!(verified(&log, &store).await, size);
-        let fresh = Scripted::new();
-        export(&log, &fresh).await.unwrap();
-        let held = objects(&store).await;
-        for (path, bytes) in objects(&fresh).await {
-            assert_eq!(held.get(&path), Some(&bytes), "{path} after a race at {at}");
+    // Before any of its writes, another process exports what it appended meanwhile. The first time there is nothing yet,
+    // then what is there is of a smaller log.
+    let mut cases = 100..;
+    for is_there in [false, true] {
+        for at in 0.. {
+            let store = Scripted::new();
+            if is_there {
+                export(&log, &store).await.unwrap();
+                grow(&log, cases.next().unwrap(), 5).await;
+            }
+            let (faster, process, case) = (store.clone(), world.open().await.unwrap(), cases.next().unwrap());
+            let is_past = Arc::new(AtomicBool::new(false));
+            let past = is_past.clone();
+            store.script(move |put, _| {
+                let (faster, process, past) = (faster.clone(), process.clone(), past.clone());
+                Box::pin(async move {
+                    if put == at && !past.swap(true, Ordering::SeqCst) {
+                        faster.mend();
+                        grow(&process, case, 10).await;
+                        export(&process, &faster).await.unwrap();
+                    }
+                    Fate::Stored
+                })
+            });
+            let slow = export(&log, &store).await.unwrap();
+            if !is_past.load(Ordering::SeqCst) {
+                assert!(at >= 5, "{at} writes");
+                break;
+            }
+            let size = log.size().await.unwrap();
+            assert_eq!(slow.size, size - 10);
+            assert_eq!(stand(&log, &store).await, size);
+            assert_eq!(verified(&log, &store).await, size);
+            let fresh = Scripted::new();
+            export(&log, &fresh).await.unwrap();
+            let held = objects(&store).await;
+            for (path, bytes) in objects(&fresh).await {
+                assert_eq!(held.get(&path), Some(&bytes), "{path} after a race at {at}");
+            }
         }
     }
 }
@@ -277,7 +293,9 @@ async fn payloads_may_lie_elsewhere_and_catch_up() {
     grow(&log, 1, 300).await;
     log.export(target(&store), ExportPayloads::Leave).await.unwrap();
     let private = || ExportOptions::new().payloads_to(ObjectTarget::new(Arc::new(vault.clone()), "vault"));
+    store.mend();
     log.export(target(&store), private()).await.unwrap();
+    assert_eq!(store.puts.load(Ordering::SeqCst), 0, "tiles and entries are there");
     let held = objects(&vault).await;
     assert_eq!(Vec::from_iter(held.keys()), ["vault/payload/000", "vault/payload/001", "vault/payload/checkpoint"]);
     assert_eq!(held["vault/payload/001"].iter().filter(|byte| **byte == b'\n').count(), 302 - 256);
