@@ -119,7 +119,8 @@ impl Log {
         read_rows(self.backend(), indexes).await
     }
 
-    /// The records filed under a name, ascending, from index `from` on, at most `limit`.
+    /// The records filed under a name, ascending, from index `from` on, at most `limit` and fewer where they are large; none
+    /// only if there are none.
     ///
     /// ```
     /// # async fn example(log: &jit_store::Log, grant: jit_core::GrantId) -> Result<(), jit_store::ReadError> {

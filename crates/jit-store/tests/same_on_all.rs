@@ -66,7 +66,7 @@ enum What {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let cases = proptest::collection::btree_map(0..4u64, 1..120usize, 0..3);
+    let cases = proptest::collection::btree_map(0..4u64, 1..200usize, 0..3);
     let guard = proptest::option::of((0..4u64, proptest::bool::weighted(0.8)));
     let blob = proptest::option::of(0..3u8);
     let append = (cases, proptest::bool::weighted(0.2), 0..3usize, guard, blob)
@@ -236,7 +236,16 @@ impl Store {
     async fn read(&self, at: &[prop::sample::Index]) -> Whole {
         let log = &self.logs[0];
         let backend = &*self.handles[self.handles.len() - 1];
-        let records = log.changes(Cursor::START, usize::MAX).await.unwrap().records;
+        let mut records = Vec::new();
+        let mut cursor = Cursor::START;
+        loop {
+            let mut page = log.changes(cursor, 1000).await.unwrap();
+            if page.records.is_empty() {
+                break;
+            }
+            cursor = page.next;
+            records.append(&mut page.records);
+        }
         let size = usize::try_from(log.size().await.unwrap()).unwrap();
         let mut inclusion = Vec::new();
         let mut consistency = Vec::new();
@@ -262,13 +271,25 @@ impl Store {
             inclusion,
             consistency,
             tree: backend.tree(tree).await.unwrap(),
-            streams: backend.scan_streams(None, usize::MAX).await.unwrap(),
-            lookups: backend.scan_lookups(None, usize::MAX).await.unwrap(),
-            ids: backend.scan_records(None, usize::MAX).await.unwrap(),
+            streams: pages(async |after| backend.scan_streams(after.map(|(key, _)| *key), 1000).await.unwrap()).await,
+            lookups: pages(async |after| backend.scan_lookups(after.copied(), 1000).await.unwrap()).await,
+            ids: pages(async |after| backend.scan_records(after.map(|(id, _)| *id), 1000).await.unwrap()).await,
             due: log.due(Timestamp::MAX, usize::MAX).await.unwrap().iter().map(|work| format!("{work:?}")).collect(),
             blob: backend.blob(BlobKey::from_bytes([1; 32])).await.unwrap(),
             files: files(&folder),
         }
+    }
+}
+
+/// All entries of a scan, which may give them in pages.
+async fn pages<T>(read: impl AsyncFn(Option<&T>) -> Vec<T>) -> Vec<T> {
+    let mut found = Vec::new();
+    loop {
+        let mut page = read(found.last()).await;
+        if page.is_empty() {
+            return found;
+        }
+        found.append(&mut page);
     }
 }
 
