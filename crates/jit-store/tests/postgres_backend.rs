@@ -258,12 +258,22 @@ async fn partitions_are_made_by_the_batch_that_needs_them() {
     assert_eq!(indexes(backend.stream_rows(stream(1), 28, 4).await.unwrap()), [28, 29, 30, 31]);
     assert_eq!(indexes(backend.lookup(key, 17, 5).await.unwrap()), [17, 18, 19, 20, 21]);
     assert_eq!(backend.scan_lookups(Some((key, 38)), 3).await.unwrap(), [(key, 39), (key, 40), (key, 41)]);
-    let first: i64 = client
-        .query_one("SELECT first_idx FROM jit.stream_head WHERE stream = $1", &[&other.as_bytes().as_slice()])
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(first, 42, "earlier partitions are not searched");
+    let bounds = |of: u8| {
+        let client = &client;
+        async move {
+            let sql = "SELECT first_idx, last_idx FROM jit.stream_head WHERE stream = $1";
+            let row = client.query_one(sql, &[&stream(of).as_bytes().as_slice()]).await.unwrap();
+            (row.get::<_, i64>(0), row.get::<_, i64>(1))
+        }
+    };
+    assert_eq!((bounds(1).await, bounds(2).await), ((0, 41), (42, 42)), "other partitions are not searched");
+    let state = |of: u8, next| (stream(of), StreamState { next, leaf: hash(0), closed: false });
+    let mut rebuild = backend.rebuild().await.unwrap();
+    let streams = vec![state(1, 42), state(2, 1), state(3, 7)];
+    rebuild.add(Projections { streams, ..Projections::default() }).await.unwrap();
+    rebuild.commit().await.unwrap();
+    assert_eq!((bounds(1).await, bounds(2).await, bounds(3).await), ((0, 41), (42, 42), (0, i64::MAX)));
+    assert_eq!(indexes(backend.stream_rows(stream(1), 28, 4).await.unwrap()), [28, 29, 30, 31]);
 }
 
 #[tokio::test]

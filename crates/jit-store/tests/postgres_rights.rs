@@ -189,9 +189,9 @@ impl Held {
             "INSERT INTO jit.leaf (idx, n, record, stream, leaf, header) VALUES ({index}, {n},
                  decode(lpad(to_hex({index}), 32, '0'), 'hex'), '\\x{key}', '\\x{leaf}', '{header}');
              INSERT INTO jit.payload VALUES ({index}, 'p');
-             INSERT INTO jit.stream_head (stream, next, first_idx, leaf, closed)
-                 VALUES ('\\x{key}', {n} + 1, {index}, '\\x{leaf}', false)
-                 ON CONFLICT (stream) DO UPDATE SET next = excluded.next;
+             INSERT INTO jit.stream_head (stream, next, first_idx, last_idx, leaf, closed)
+                 VALUES ('\\x{key}', {n} + 1, {index}, {index}, '\\x{leaf}', false)
+                 ON CONFLICT (stream) DO UPDATE SET next = excluded.next, last_idx = excluded.last_idx;
              UPDATE jit.head SET size = {next}, root = decode(lpad(to_hex({next}), 64, '0'), 'hex')",
             leaf = leaf(index),
         )

@@ -18,6 +18,9 @@ use crate::row::{Batch, Projections, StreamKey};
 /// More bytes than this would not fit into the parameters of a statement.
 const MAX_BATCH_BYTES: usize = 512 << 20;
 
+/// Of a stream about which nothing is known.
+pub(super) const UNBOUNDED: (i64, i64) = (0, i64::MAX);
+
 /// A statement under way. It is sent when it is polled first, so several that are polled in turn are one round trip.
 pub(super) type Step<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
 
@@ -74,7 +77,7 @@ statements! {
     unschedule = sql::UNSCHEDULE;
     schedule = sql::SCHEDULE;
     move_head = sql::MOVE_HEAD;
-    first_records = sql::FIRST_RECORDS;
+    stream_bounds = sql::STREAM_BOUNDS;
 }
 
 type Bytes<'a> = Vec<&'a [u8]>;
@@ -103,12 +106,13 @@ impl<'a> BatchColumns<'a> {
     pub(super) fn of(batch: &'a Batch, size: u64) -> Result<Self, BackendError> {
         check(batch, size)?;
         let rows = &batch.rows;
-        let mut first_of: HashMap<StreamKey, i64> = HashMap::new();
+        let mut bounds: HashMap<StreamKey, (i64, i64)> = HashMap::new();
         for row in rows {
-            first_of.entry(row.stream).or_insert(signed(row.index)?);
+            let index = signed(row.index)?;
+            bounds.entry(row.stream).or_insert((index, index)).1 = index;
         }
-        let first_of =
-            batch.projections.streams.iter().map(|(key, _)| first_of.get(key).copied().unwrap_or(0)).collect();
+        let streams = batch.projections.streams.iter();
+        let bounds = streams.map(|(key, _)| bounds.get(key).copied().unwrap_or(UNBOUNDED)).collect();
         let payloads = || rows.iter().filter_map(|row| Some((row.index, row.payload.as_deref()?)));
         let tiles = &batch.tiles;
         Ok(Self {
@@ -126,7 +130,7 @@ impl<'a> BatchColumns<'a> {
             tile_hashes: tiles.iter().map(|tile| tile.hashes.as_slice()).collect(),
             blob_key: batch.blobs.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
             blob: batch.blobs.iter().map(|(_, blob)| blob.as_slice()).collect(),
-            projections: ProjectionColumns::of(&batch.projections, first_of)?,
+            projections: ProjectionColumns::of(&batch.projections, bounds)?,
         })
     }
 
@@ -158,6 +162,7 @@ pub(super) struct ProjectionColumns<'a> {
     stream: Bytes<'a>,
     next: Vec<i64>,
     first: Vec<i64>,
+    last: Vec<i64>,
     leaf: Bytes<'a>,
     closed: Vec<bool>,
     lookup: Bytes<'a>,
@@ -169,13 +174,15 @@ pub(super) struct ProjectionColumns<'a> {
 }
 
 impl<'a> ProjectionColumns<'a> {
-    /// `first` says of each stream below which index it has no records.
-    pub(super) fn of(projections: &'a Projections, first: Vec<i64>) -> Result<Self, BackendError> {
+    /// `bounds` says of each stream between which indexes its records are.
+    pub(super) fn of(projections: &'a Projections, bounds: Vec<(i64, i64)>) -> Result<Self, BackendError> {
         let Projections { streams, lookups, due, due_done } = projections;
+        let (first, last) = bounds.into_iter().unzip();
         Ok(Self {
             stream: streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
             next: streams.iter().map(|(_, state)| signed(state.next)).collect::<Result<_, _>>()?,
             first,
+            last,
             leaf: streams.iter().map(|(_, state)| state.leaf.as_bytes().as_slice()).collect(),
             closed: streams.iter().map(|(_, state)| state.closed).collect(),
             lookup: lookups.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
@@ -190,7 +197,8 @@ impl<'a> ProjectionColumns<'a> {
     /// Adds the statements that write them.
     pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, steps: &mut Vec<Step<'s>>) {
         if !self.stream.is_empty() {
-            let params: [&(dyn ToSql + Sync); 5] = [&self.stream, &self.next, &self.first, &self.leaf, &self.closed];
+            let params: [&(dyn ToSql + Sync); 6] =
+                [&self.stream, &self.next, &self.first, &self.last, &self.leaf, &self.closed];
             steps.push(execute(client, &prepared.put_streams, params));
         }
         if !self.lookup.is_empty() {

@@ -12,7 +12,9 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    IF NOT pg_has_role(current_user, '{schema}_owner', 'MEMBER') THEN
+    -- From version 16 on, who makes a role may administer it, and act as it only after granting it to himself.
+    IF NOT pg_has_role(current_user, '{schema}_owner',
+                       CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END) THEN
         EXECUTE format('GRANT %I TO %I', '{schema}_owner', current_user);
     END IF;
 END

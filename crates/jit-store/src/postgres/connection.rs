@@ -78,10 +78,13 @@ impl Connector {
     /// Settings that the contract rests on, whatever the server's or the user's defaults are.
     async fn set_up(&self, client: &Client) -> Result<(), Error> {
         let (statement, lock) = (self.statement_timeout.as_millis(), self.lock_timeout.as_millis());
-        // One plan for all, which never turns bad; no compiler for queries of microseconds. A vanished writer frees the lock.
+        // One plan for all, by the indexes, also when it was made while the tables were empty; neither a compiler nor helpers for
+        // queries of microseconds. A writer that vanished loses the lock.
         let settings = format!(
             "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
              SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; SET jit = off; \
+             SET max_parallel_workers_per_gather = 0; \
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         );
         client.batch_execute(&settings).await

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::batch::{ProjectionColumns, simple};
+use super::batch::{ProjectionColumns, UNBOUNDED, simple};
 use super::config::SchemaName;
 use super::error::{failed, unavailable};
 use super::sql;
-use super::value::{get, head};
+use super::value::{bound, get, head};
 use super::writer::{Open, Writer, send};
 use crate::backend::{BackendError, Rebuild};
 use crate::row::{Head, Projections};
 
 /// Statements take as long as the log is large, and the lock waits no longer than always.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0; \
+                     SET LOCAL enable_seqscan = on";
 
 #[derive(Debug)]
 pub(super) struct PostgresRebuild {
@@ -51,9 +52,10 @@ impl Rebuild for PostgresRebuild {
         let session = self.open.session()?;
         let (client, prepared) = (&session.main.client, &session.statements);
         let streams: Vec<&[u8]> = projections.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect();
-        let firsts = client.query(&prepared.first_records, &[&streams]).await.map_err(failed)?;
-        let firsts = firsts.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
-        let columns = ProjectionColumns::of(&projections, firsts)?;
+        let nexts: Vec<i64> = projections.streams.iter().map(|(_, state)| bound(state.next)).collect();
+        let rows = client.query(&prepared.stream_bounds, &[&streams, &nexts, &UNBOUNDED.1]).await.map_err(failed)?;
+        let bounds = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect::<Result<_, BackendError>>()?;
+        let columns = ProjectionColumns::of(&projections, bounds)?;
         let mut steps = Vec::new();
         columns.write(client, prepared, &mut steps);
         for step in steps {

@@ -1,7 +1,8 @@
 //! The queries, in which `{schema}` stands for the schema's name.
 //!
-//! A list of keys is looked up one by one (`LATERAL … LIMIT 1`, which the planner cannot turn into a join over a whole table),
-//! never with `= ANY`.
+//! A plan is made once for a connection, perhaps while the tables are empty, so it must not depend on how large they are. A list
+//! of keys is looked up one by one (`LATERAL … LIMIT 1`, which the planner cannot turn into a join over a whole table), never
+//! with `= ANY`, and what an index serves in order is neither scanned nor sorted (the settings of a session).
 
 /// No more records than this are read at once.
 pub(super) const PAGE_ROWS: i64 = 1024;
@@ -18,12 +19,11 @@ macro_rules! page {
     ($from:literal) => {
         concat!(
             // Sizes are known without reading what was stored out of line.
-            "SELECT idx, record, stream, n, leaf, header, payload FROM (SELECT *, sum(octet_length(header) + \
-             coalesce(octet_length(payload), 0)) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS bytes, \
-             octet_length(header) + coalesce(octet_length(payload), 0) AS own FROM (SELECT l.*, ",
-            "(SELECT p.payload FROM \"{schema}\".payload p WHERE p.idx = l.idx) AS payload FROM ",
+            "SELECT idx, record, stream, n, leaf, header, payload FROM (SELECT l.*, p.payload, sum(octet_length(l.header) + \
+             coalesce(octet_length(p.payload), 0)) OVER (ORDER BY l.place ROWS UNBOUNDED PRECEDING) AS bytes FROM ",
             $from,
-            ") AS found) AS page WHERE bytes - own < 8388608 ORDER BY place"
+            " LEFT JOIN LATERAL (SELECT payload FROM \"{schema}\".payload WHERE idx = l.idx LIMIT 1) AS p ON true) AS page \
+             WHERE bytes - octet_length(header) - coalesce(octet_length(payload), 0) < 8388608 ORDER BY place"
         )
     };
 }
@@ -33,7 +33,8 @@ pub(super) const ROWS: &str =
 
 pub(super) const STREAM_ROWS: &str = page!(
     "(SELECT *, n AS place FROM \"{schema}\".leaf WHERE stream = $1 AND n >= $2 \
-     AND idx >= (SELECT first_idx FROM \"{schema}\".stream_head WHERE stream = $1) ORDER BY n LIMIT $3) AS l"
+     AND idx >= (SELECT first_idx FROM \"{schema}\".stream_head WHERE stream = $1) \
+     AND idx <= (SELECT last_idx FROM \"{schema}\".stream_head WHERE stream = $1) ORDER BY n LIMIT $3) AS l"
 );
 
 pub(super) const LOOKUP: &str = page!(
@@ -79,17 +80,19 @@ pub(super) const CHECKPOINT_ADD: &str = r#"
     WHERE (SELECT max(size) FROM "{schema}".checkpoint) IS NOT DISTINCT FROM $4 AND ($4::int8 IS NULL OR $1 > $4)"#;
 
 pub(super) const LEASES_EXPIRED: &str = r#"
-    DELETE FROM "{schema}".lease WHERE key IN (
-        SELECT key FROM "{schema}".lease WHERE until < clock_timestamp() - interval '1 minute'
+    DELETE FROM "{schema}".lease WHERE ctid = ANY (ARRAY (
+        SELECT ctid FROM "{schema}".lease WHERE until < statement_timestamp() - interval '1 minute'
         ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED
-    )"#;
+    ))"#;
 /// What is locked by another claim is about to be leased to it.
 pub(super) const CLAIM: &str = r#"
     WITH free AS MATERIALIZED (
         SELECT d.key, d.at_us, d.work FROM "{schema}".due AS d
-        WHERE d.at_us < $1 AND NOT EXISTS (
-            SELECT FROM "{schema}".lease AS l WHERE l.key = d.key AND l.holder <> $2 AND l.until > clock_timestamp()
-        )
+        LEFT JOIN LATERAL (
+            SELECT l.key FROM "{schema}".lease AS l
+            WHERE l.key = d.key AND l.holder <> $2 AND l.until > clock_timestamp() LIMIT 1
+        ) AS held ON true
+        WHERE d.at_us < $1 AND held.key IS NULL
         ORDER BY d.at_us, d.key LIMIT $3 FOR UPDATE OF d SKIP LOCKED
     ), taken AS (
         INSERT INTO "{schema}".lease AS l (key, holder, fence, until)
@@ -143,13 +146,17 @@ pub(super) const INSERT_TILES: &str = r#"
 pub(super) const INSERT_BLOBS: &str = r#"
     INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO NOTHING"#;
 pub(super) const PUT_STREAMS: &str = r#"
-    INSERT INTO "{schema}".stream_head (stream, next, first_idx, leaf, closed)
-    SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[], $5::bool[])
-    ON CONFLICT (stream) DO UPDATE SET next = excluded.next, leaf = excluded.leaf, closed = excluded.closed"#;
+    INSERT INTO "{schema}".stream_head (stream, next, first_idx, last_idx, leaf, closed)
+    SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bool[])
+    ON CONFLICT (stream) DO UPDATE SET
+        next = excluded.next, last_idx = excluded.last_idx, leaf = excluded.leaf, closed = excluded.closed"#;
 pub(super) const INSERT_LOOKUPS: &str =
     r#"INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])"#;
 pub(super) const UNSCHEDULE: &str = r#"
-    DELETE FROM "{schema}".due AS d USING unnest($1::bytea[]) AS w (key) WHERE d.key = w.key"#;
+    DELETE FROM "{schema}".due WHERE ctid = ANY (ARRAY (
+        SELECT d.ctid FROM unnest($1::bytea[]) AS w (key)
+        CROSS JOIN LATERAL (SELECT ctid FROM "{schema}".due WHERE key = w.key LIMIT 1) AS d
+    ))"#;
 pub(super) const SCHEDULE: &str = r#"
     INSERT INTO "{schema}".due (key, at_us, work) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])
     ON CONFLICT (key) DO UPDATE SET at_us = excluded.at_us, work = excluded.work"#;
@@ -167,7 +174,9 @@ pub(super) const CREATE_HEAD: &str = r#"INSERT INTO "{schema}".head (size, root,
 
 pub(super) const FORGET: &str =
     r#"DELETE FROM "{schema}".stream_head; DELETE FROM "{schema}".lookup; DELETE FROM "{schema}".due"#;
-/// Where a stream begins is read from the records; nothing else of it can be wrong without being noticed.
-pub(super) const FIRST_RECORDS: &str = r#"
-    SELECT coalesce((SELECT min(l.idx) FROM "{schema}".leaf AS l WHERE l.stream = w.stream AND l.n = 0), 0)
-    FROM unnest($1::bytea[]) WITH ORDINALITY AS w (stream, ord) ORDER BY w.ord"#;
+/// Where a stream begins and ends is read from the records.
+pub(super) const STREAM_BOUNDS: &str = r#"
+    SELECT
+        coalesce((SELECT min(l.idx) FROM "{schema}".leaf AS l WHERE l.stream = w.stream AND l.n = 0), 0),
+        coalesce((SELECT max(l.idx) FROM "{schema}".leaf AS l WHERE l.stream = w.stream AND l.n = w.next - 1), $3)
+    FROM unnest($1::bytea[], $2::int8[]) WITH ORDINALITY AS w (stream, next, ord) ORDER BY w.ord"#;

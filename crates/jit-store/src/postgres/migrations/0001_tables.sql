@@ -32,7 +32,7 @@ CREATE TABLE "{schema}".leaf (
 ) PARTITION BY RANGE (idx);
 
 -- Not one index over all records: its pages would be read and written all over as the log grows. A stream is looked for from
--- the partition of its first record on.
+-- the partition of its first record to that of its last.
 CREATE INDEX leaf_stream ON "{schema}".leaf (stream, n);
 
 -- The only table from which anything is deleted.
@@ -75,8 +75,9 @@ CREATE TABLE "{schema}".blob (
 CREATE TABLE "{schema}".stream_head (
     stream bytea PRIMARY KEY CHECK (octet_length(stream) = 32),
     next bigint NOT NULL CHECK (next >= 0),
-    -- No record of the stream has a smaller index.
+    -- No record of the stream has a smaller or a larger index.
     first_idx bigint NOT NULL CHECK (first_idx >= 0),
+    last_idx bigint NOT NULL CHECK (last_idx >= first_idx),
     leaf bytea NOT NULL CHECK (octet_length(leaf) = 32),
     closed boolean NOT NULL
 ) WITH (fillfactor = 80);
