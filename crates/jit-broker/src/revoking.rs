@@ -129,7 +129,7 @@ impl Broker {
             Some(Ok(observed)) => observed,
             // It stays unknown, and due; the lease passes it on.
             unknown => {
-                let error = unknown.map(|answer| answer.err().map(|error| error.to_string())).flatten();
+                let error = unknown.and_then(Result::err).map(|error| error.to_string());
                 let error = error.unwrap_or_else(|| "the target does not answer".to_owned());
                 tracing::warn!(case = %id, %credential, %error, "a mint cannot be reconciled yet");
                 return Ok(());
