@@ -157,9 +157,12 @@ async fn a_revocation_that_fails_is_tried_again_and_never_called_done() {
     world.assert_invariants().await;
 }
 
+/// What a target makes of what it was authorised to mint.
+type Twist = fn(&mut CredentialDescriptor);
+
 #[tokio::test(start_paused = true)]
 async fn a_credential_that_is_not_as_intended_is_never_released_and_taken_back() {
-    let twists: [(&str, fn(&mut CredentialDescriptor)); 4] = [
+    let twists: [(&str, Twist); 4] = [
         ("a longer life", |d| d.window = Window::new(d.window.start(), d.window.end().saturating_add(HOUR)).unwrap()),
         ("an earlier start", |d| d.window = Window::new(start(), d.window.end()).unwrap()),
         ("another subject", |d| d.subject = person("mallory").id()),
