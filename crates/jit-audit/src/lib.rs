@@ -32,6 +32,7 @@
 //!
 //! - `cli`: the `jit-audit` program, for people who do not write Rust. Implies `cedar`.
 //! - `cedar`: the Cedar engine for [`replay()`].
+//! - `witness`: a witness that auditors run themselves, also as `jit-audit witness` if `cli` is on as well.
 
 mod build;
 mod bundle;
@@ -40,6 +41,8 @@ mod scan;
 mod story;
 mod trace;
 mod verify;
+#[cfg(feature = "witness")]
+mod witness;
 
 pub use build::{BuildError, BundleBuilder, RecordingError};
 pub use bundle::{
@@ -54,3 +57,5 @@ pub use verify::{
     AbsentPart, Claims, Examination, ExaminedRecord, Failure, Notice, Place, Reason, RecordReport, Report, Standing,
     StreamReport, StreamState, Verdict, VerifyOptions, verify,
 };
+#[cfg(feature = "witness")]
+pub use witness::{AskError, StateError, WitnessServer, WitnessState};

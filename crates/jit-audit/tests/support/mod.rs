@@ -25,8 +25,8 @@ use jit_policy::{
     RawEvaluation, RawObligation, SnapshotDocument, Target,
 };
 use jit_store::{
-    AGENT_CLASS, AppendRequest, Ed25519Signer, FileAnchor, GOVERNANCE_CLASS, Log, LogConfig, MemoryBackend,
-    RetentionPolicy,
+    AGENT_CLASS, AppendRequest, Cosigning, Ed25519Signer, EffectRequirement, FileAnchor, GOVERNANCE_CLASS, Log,
+    LogConfig, MemoryBackend, RetentionPolicy,
 };
 
 pub(crate) const ORIGIN: &str = "audit.example/evidence";
@@ -143,12 +143,27 @@ impl World {
     }
 
     pub(crate) async fn with_policy(seed: u8, engine: &dyn PolicyEngine, files: &PolicyBundle) -> Self {
+        Self::configured(seed, engine, files, |config| config).await
+    }
+
+    /// A log whose effects require cosignatures.
+    pub(crate) async fn cosigned(cosigning: Cosigning) -> Self {
+        let effects = EffectRequirement::Cosigned(cosigning);
+        let files = snapshot("permit by table");
+        Self::configured(7, &TableEngine(engine()), files.bundle(), |config| config.effects(effects)).await
+    }
+
+    async fn configured(
+        seed: u8,
+        engine: &dyn PolicyEngine,
+        files: &PolicyBundle,
+        configure: impl FnOnce(LogConfig) -> LogConfig,
+    ) -> Self {
         let policy = Evaluator::new(engine.load(files).unwrap());
         let anchor = tempfile::tempdir().unwrap();
         let clock = Arc::new(StepClock(AtomicI64::new(START.parse::<Timestamp>().unwrap().as_micros())));
         let entropy = Arc::new(Seeded::new(seed));
         let signer = SignerKey::from_seed(KeyName::parse(ORIGIN).unwrap(), [seed; 32]);
-        let trust = TrustPolicy::new_log_only(signer.verifier()).unwrap();
         let key = IndexKey::from_bytes([seed; 32]);
         let writer = WriterId::v7(clock.now().at, [seed; 10]);
         let config = LogConfig::new(
@@ -160,7 +175,8 @@ impl World {
             clock.clone(),
         )
         .entropy(entropy.clone());
-        let log = Log::create(Arc::new(MemoryBackend::new()), config).await.unwrap();
+        let log = Log::create(Arc::new(MemoryBackend::new()), configure(config)).await.unwrap();
+        let trust = log.trust().clone();
         let world = Self { log, trust, clock, key, entropy, policy, _anchor: anchor };
         world.publish_policy().await;
         world

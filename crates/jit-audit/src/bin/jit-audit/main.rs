@@ -1,6 +1,9 @@
 //! `jit-audit`: verifies evidence offline, for people who do not write Rust.
 #![allow(clippy::print_stderr, reason = "a program says on standard error why it could not answer")]
 
+#[cfg(feature = "witness")]
+mod witness;
+
 use std::{
     ffi::OsString,
     fs,
@@ -43,7 +46,9 @@ USAGE
   TRUST is a file that names the keys you trust (C2SP tlog-policy). Get it from somebody you trust, never
   together with the bundle. It looks like this:
       log example.org/evidence+1a2b3c4d+AX2…
-      quorum none
+      witness w1 witness.example/w1+5e6f7a8b+BC4…
+      quorum w1
+  With `quorum none` nothing is asked of witnesses.
 
 EXIT STATUS
   0  proved (replay: every decision came out the same)
@@ -83,6 +88,9 @@ enum UsageError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not a trust policy: {reason}", path.display())]
     Trust { path: PathBuf, reason: String },
+    #[cfg(feature = "witness")]
+    #[error("{0}")]
+    Witness(String),
     #[error("the policy engine does not start: {0}")]
     Engine(#[from] jit_core::TextError),
     #[error("the answer could not be written: {0}")]
@@ -98,6 +106,8 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
         match argument {
             Short('h') | Long("help") => {
                 out.write_all(HELP.as_bytes())?;
+                #[cfg(feature = "witness")]
+                out.write_all(witness::HELP.as_bytes())?;
                 return Ok(true);
             }
             Short('V') | Long("version") => {
@@ -107,6 +117,10 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
             Long("policy") => policy = Some(arguments.value()?.into()),
             Long("accept-withheld") => options.accept_withheld = true,
             Long("accept-erased") => options.accept_erased = true,
+            #[cfg(feature = "witness")]
+            Value(word) if words.is_empty() && word == "witness" => return witness::run(out, &mut arguments),
+            #[cfg(feature = "witness")]
+            Value(word) if words.is_empty() && word == "witness-key" => return witness::make_key(out, &mut arguments),
             Value(word) if words.len() < 2 => words.push(word),
             other => return Err(other.unexpected().into()),
         }
