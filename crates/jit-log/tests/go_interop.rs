@@ -32,6 +32,7 @@ impl Verifier {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("vkey"), format!("{}\n", golden::LOG_VKEY)).unwrap();
+        fs::write(folder.join("witness"), format!("{}\n", golden::WITNESS_VKEY)).unwrap();
         let program = folder.join("verify");
         let built = Command::new("go")
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go"))
@@ -50,6 +51,15 @@ impl Verifier {
     }
 
     fn run(&self, files: &Files) -> Output {
+        self.command(files).output().unwrap()
+    }
+
+    /// As a reader who also wants the witness to have cosigned.
+    fn run_with_witness(&self, files: &Files) -> Output {
+        self.command(files).arg(self.folder.join("witness")).output().unwrap()
+    }
+
+    fn command(&self, files: &Files) -> Command {
         let log = self.folder.join("log");
         let _ = fs::remove_dir_all(&log);
         for (path, file) in &files.0 {
@@ -57,7 +67,9 @@ impl Verifier {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, file).unwrap();
         }
-        Command::new(&self.program).arg(log).arg(self.folder.join("vkey")).output().unwrap()
+        let mut command = Command::new(&self.program);
+        command.arg(log).arg(self.folder.join("vkey"));
+        command
     }
 
     #[track_caller]
@@ -94,6 +106,24 @@ fn the_exported_log_verifies_with_go() {
     for size in [1, 2, 5, 255, 256, 257, 512, 1000] {
         verifier.accepts(&golden::export(size), size);
     }
+}
+
+#[test]
+fn the_cosignature_verifies_with_go() {
+    let verifier = Verifier::build("cosignature");
+    let files = export_cosigned(300);
+    let output = verifier.run_with_witness(&files);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok size=300\n");
+    // Without a cosignature, and with one that was made at another time.
+    assert_eq!(verifier.run_with_witness(&golden::export(300)).status.code(), Some(1));
+    let mut redated = files;
+    let note = String::from_utf8(redated.0[CHECKPOINT_PATH].clone()).unwrap();
+    assert!(note.contains(" JaafmgAAAABlU/EA"));
+    let note = note.replace(" JaafmgAAAABlU/EA", " JaafmgAAAABlU/EB");
+    redated.0.insert(CHECKPOINT_PATH.to_owned(), note.into_bytes());
+    assert_eq!(verifier.run_with_witness(&redated).status.code(), Some(1));
+    verifier.accepts(&redated, 300);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 // Verifies a published log with golang.org/x/mod/sumdb alone, as anybody could who has never heard of the program that
 // wrote it.
 //
-//	go run . DIR VKEY_FILE
+//	go run . DIR VKEY_FILE [WITNESS_VKEY_FILE]
 //
-// DIR holds the files of a log (checkpoint, tile/…), VKEY_FILE the public key of the log. Checked are the signature on the
-// checkpoint; every hash of every tile of every level; every entry, its leaf hash and its inclusion proof; and the
+// DIR holds the files of a log (checkpoint, tile/…), VKEY_FILE the public key of the log, WITNESS_VKEY_FILE that of a witness
+// that must have cosigned. Checked are the signature on the checkpoint, and the cosignature; every hash of every tile of every level; every entry, its leaf hash and its inclusion proof; and the
 // consistency of the checkpoint with every smaller size. Prints "ok size=N"; exits with 1 if anything is wrong.
 package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,11 +29,11 @@ import (
 const height = 8
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: DIR VKEY_FILE")
+	if len(os.Args) != 3 && len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: DIR VKEY_FILE [WITNESS_VKEY_FILE]")
 		os.Exit(2)
 	}
-	size, err := verify(os.Args[1], os.Args[2])
+	size, err := verify(os.Args[1], os.Args[2], os.Args[3:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -38,8 +41,8 @@ func main() {
 	fmt.Printf("ok size=%d\n", size)
 }
 
-func verify(dir, vkeyFile string) (int64, error) {
-	tree, err := openCheckpoint(dir, vkeyFile)
+func verify(dir, vkeyFile string, witnessFiles []string) (int64, error) {
+	tree, err := openCheckpoint(dir, vkeyFile, witnessFiles)
 	if err != nil {
 		return 0, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -70,7 +73,7 @@ func verify(dir, vkeyFile string) (int64, error) {
 }
 
 // openCheckpoint verifies the signature of the log, whose name must be that of its key, and parses the text.
-func openCheckpoint(dir, vkeyFile string) (tree tlog.Tree, err error) {
+func openCheckpoint(dir, vkeyFile string, witnessFiles []string) (tree tlog.Tree, err error) {
 	vkey, err := os.ReadFile(vkeyFile)
 	if err != nil {
 		return tree, err
@@ -83,9 +86,26 @@ func openCheckpoint(dir, vkeyFile string) (tree tlog.Tree, err error) {
 	if err != nil {
 		return tree, err
 	}
-	opened, err := note.Open(signed, note.VerifierList(verifier))
+	verifiers := []note.Verifier{verifier}
+	for _, file := range witnessFiles {
+		witness, err := readWitness(file)
+		if err != nil {
+			return tree, err
+		}
+		verifiers = append(verifiers, witness)
+	}
+	opened, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {
 		return tree, err
+	}
+	for _, verifier := range verifiers {
+		signed := false
+		for _, sig := range opened.Sigs {
+			signed = signed || sig.Name == verifier.Name() && sig.Hash == verifier.KeyHash()
+		}
+		if !signed {
+			return tree, fmt.Errorf("%s has not signed", verifier.Name())
+		}
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) < 4 || lines[0] != verifier.Name() {
@@ -99,6 +119,46 @@ func openCheckpoint(dir, vkeyFile string) (tree tlog.Tree, err error) {
 	}
 	tree.Hash, err = tlog.ParseHash(lines[2])
 	return tree, err
+}
+
+// A witness's key, of type 0x04 (c2sp.org/tlog-cosignature), which the note package does not know.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c cosigner) Name() string    { return c.name }
+func (c cosigner) KeyHash() uint32 { return c.hash }
+
+func (c cosigner) Verify(msg, sig []byte) bool {
+	if len(sig) != 8+ed25519.SignatureSize {
+		return false
+	}
+	signed := fmt.Sprintf("cosignature/v1\ntime %d\n%s", binary.BigEndian.Uint64(sig), msg)
+	return ed25519.Verify(c.key, []byte(signed), sig[8:])
+}
+
+func readWitness(file string) (c cosigner, err error) {
+	vkey, err := os.ReadFile(file)
+	if err != nil {
+		return c, err
+	}
+	name, rest, _ := strings.Cut(strings.TrimSpace(string(vkey)), "+")
+	hash, encoded, _ := strings.Cut(rest, "+")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return c, err
+	}
+	if len(key) != 1+ed25519.PublicKeySize || key[0] != 4 {
+		return c, errors.New("not a key of type 0x04")
+	}
+	sum := sha256.Sum256([]byte(name + "\n" + string(key)))
+	c = cosigner{name, binary.BigEndian.Uint32(sum[:4]), key[1:]}
+	if fmt.Sprintf("%08x", c.hash) != hash {
+		return c, errors.New("key id is wrong")
+	}
+	return c, nil
 }
 
 // checkTile compares a published tile with the hashes that the root vouches for.
