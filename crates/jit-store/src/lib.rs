@@ -42,6 +42,7 @@ mod prepared;
 mod projection;
 mod publisher;
 mod reading;
+mod rebuild;
 mod receipt;
 mod retention;
 mod row;
@@ -77,6 +78,7 @@ pub use opening::OpenError;
 #[cfg(feature = "postgres")]
 pub use postgres::{MIGRATIONS, Migration, PostgresBackend, PostgresConfig, PostgresError, SchemaName};
 pub use reading::{Changes, Cursor};
+pub use rebuild::{RebuildError, Rebuilt, rebuild_projections};
 pub use receipt::{Appended, Receipt, ReceiptError};
 pub use retention::{AGENT_CLASS, GOVERNANCE_CLASS, RetentionError, RetentionPolicy};
 pub use row::{

@@ -5,12 +5,13 @@ mod support;
 
 use std::sync::Arc;
 
-use jit_core::{CaseClosed, Expected, IndexKey, PolicyDigest};
+use jit_core::{CaseClosed, Entropy as _, Expected, IndexKey, PolicyDigest};
 use jit_log::TrustPolicy;
 use jit_store::{
     AppendRequest, Backend, BlobKey, Column, Damage, DueKey, FileAnchor, FsckConfig, FsckPhase, FsckReport, HashBytes,
     Log, LookupKey, Place, RecordKey, Row, StreamKey, TileKey, fsck,
 };
+use jit_testkit::SeededEntropy;
 use support::{
     CLASS, ORIGIN, World, append, begin, case, draft,
     dump::Dump,
@@ -18,6 +19,7 @@ use support::{
     lived::{lived, policy},
     publish,
 };
+use tokio::sync::Semaphore;
 
 /// As these tests make policies.
 fn digest(bytes: &[u8]) -> Option<PolicyDigest> {
@@ -394,4 +396,207 @@ fn replace(bytes: &mut [u8], from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
     bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+}
+
+#[tokio::test]
+async fn a_bit_flipped_anywhere_is_never_clean() {
+    let (world, _log, dump) = world().await;
+    let random = SeededEntropy::new(11);
+    let mut missed = Vec::new();
+    for turn in 0..4 * PLACES.len() {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes).unwrap();
+        let (table, entry, bit) = (turn % PLACES.len(), u64::from_be_bytes(bytes[..8].try_into().unwrap()), bytes[9]);
+        let at = u32::from_be_bytes(bytes[12..].try_into().unwrap()) as usize;
+        let mut damaged = dump.clone();
+        PLACES[table].1(&mut damaged, usize::try_from(entry % 100_003).unwrap(), Flip { at, bit: 1 << (bit % 8) });
+        match fsck(&damaged, &config(&world), &mut |_| {}).await {
+            Ok(report) if report.is_clean() => missed.push((PLACES[table].0, entry, at, bit)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    assert_eq!(missed, []);
+}
+
+/// One bit of some bytes.
+#[derive(Clone, Copy)]
+struct Flip {
+    at: usize,
+    bit: u8,
+}
+
+impl Flip {
+    fn bytes(self, bytes: &mut [u8]) {
+        let at = self.at % bytes.len();
+        bytes[at] ^= self.bit;
+    }
+
+    fn hash(self, hash: &mut HashBytes) {
+        let mut bytes = *hash.as_bytes();
+        self.bytes(&mut bytes);
+        *hash = HashBytes::from_bytes(bytes);
+    }
+
+    fn number(self, number: u64) -> u64 {
+        let mut bytes = number.to_be_bytes();
+        self.bytes(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+}
+
+type Damaging = fn(&mut Dump, usize, Flip);
+
+/// Every stored value, by table and column.
+const PLACES: &[(&str, Damaging)] = &[
+    ("meta", |dump, _, flip| flip.bytes(&mut dump.meta)),
+    ("head.size", |dump, _, flip| dump.head.size = Flip { at: 7, ..flip }.number(dump.head.size)),
+    ("head.root", |dump, _, flip| flip.hash(&mut dump.head.root)),
+    ("head.frontier", |dump, entry, flip| flip.hash(nth(dump.head.frontier.iter_mut(), entry))),
+    ("row.index", |dump, entry, flip| {
+        let index = *nth(dump.rows.keys(), entry);
+        let row = dump.rows.remove(&index).unwrap();
+        dump.rows.insert(flip.number(index), row);
+    }),
+    ("row.record", |dump, entry, flip| {
+        let row = nth(dump.rows.values_mut(), entry);
+        row.record = id_flipped(row.record, flip);
+    }),
+    ("row.stream", |dump, entry, flip| {
+        let row = nth(dump.rows.values_mut(), entry);
+        row.stream = StreamKey::from_bytes(flipped(row.stream.as_bytes(), flip));
+    }),
+    ("row.n", |dump, entry, flip| {
+        let row = nth(dump.rows.values_mut(), entry);
+        row.n = flip.number(row.n);
+    }),
+    ("row.leaf", |dump, entry, flip| flip.hash(&mut nth(dump.rows.values_mut(), entry).leaf)),
+    ("row.header", |dump, entry, flip| flip.bytes(&mut nth(dump.rows.values_mut(), entry).header)),
+    ("row.payload", |dump, entry, flip| flip.bytes(nth(dump.rows.values_mut(), entry).payload.as_mut().unwrap())),
+    ("tile.key", |dump, entry, flip| {
+        let key = *nth(dump.tiles.keys(), entry);
+        let tile = dump.tiles.remove(&key).unwrap();
+        dump.tiles.insert(TileKey { index: flip.number(key.index), ..key }, tile);
+    }),
+    ("tile.hashes", |dump, entry, flip| flip.bytes(&mut nth(dump.tiles.values_mut(), entry).hashes)),
+    ("tile.root", |dump, entry, flip| flip.hash(&mut nth(dump.tiles.values_mut(), entry).root)),
+    ("checkpoint.size", |dump, entry, flip| {
+        let size = *nth(dump.checkpoints.keys(), entry);
+        let row = dump.checkpoints.remove(&size).unwrap();
+        // A small change, so that it stays within the log.
+        let size = Flip { at: 7, ..flip }.number(size);
+        dump.checkpoints.insert(size, jit_store::CheckpointRow { size, ..row });
+    }),
+    ("checkpoint.note", |dump, entry, flip| flip.bytes(&mut nth(dump.checkpoints.values_mut(), entry).note)),
+    ("checkpoint.frontier", |dump, entry, flip| {
+        flip.hash(nth(nth(dump.checkpoints.values_mut(), entry).frontier.iter_mut(), entry));
+    }),
+    ("stream.key", |dump, entry, flip| {
+        let key = *nth(dump.streams.keys(), entry);
+        let state = dump.streams.remove(&key).unwrap();
+        dump.streams.insert(StreamKey::from_bytes(flipped(key.as_bytes(), flip)), state);
+    }),
+    ("stream.next", |dump, entry, flip| {
+        let state = nth(dump.streams.values_mut(), entry);
+        state.next = flip.number(state.next);
+    }),
+    ("stream.leaf", |dump, entry, flip| flip.hash(&mut nth(dump.streams.values_mut(), entry).leaf)),
+    ("stream.closed", |dump, entry, _| {
+        let state = nth(dump.streams.values_mut(), entry);
+        state.closed = !state.closed;
+    }),
+    ("lookup.key", |dump, entry, flip| {
+        let (key, index) = *nth(dump.lookups.iter(), entry);
+        dump.lookups.remove(&(key, index));
+        dump.lookups.insert((LookupKey::from_bytes(flipped(key.as_bytes(), flip)), index));
+    }),
+    ("lookup.index", |dump, entry, flip| {
+        let (key, index) = *nth(dump.lookups.iter(), entry);
+        dump.lookups.remove(&(key, index));
+        dump.lookups.insert((key, flip.number(index)));
+    }),
+    ("id.key", |dump, entry, flip| {
+        let (record, index) = nth(dump.records.iter().map(|(record, index)| (*record, *index)), entry);
+        dump.records.remove(&record);
+        dump.records.insert(id_flipped(record, flip), index);
+    }),
+    ("id.index", |dump, entry, flip| {
+        let index = nth(dump.records.values_mut(), entry);
+        *index = flip.number(*index);
+    }),
+    ("due.at", |dump, entry, flip| {
+        let (at, key) = *nth(dump.due.keys(), entry);
+        let work = dump.due.remove(&(at, key)).unwrap();
+        dump.due.insert((i64::from_be_bytes(flip.number(at.cast_unsigned()).to_be_bytes()), key), work);
+    }),
+    ("due.key", |dump, entry, flip| {
+        let (at, key) = *nth(dump.due.keys(), entry);
+        let work = dump.due.remove(&(at, key)).unwrap();
+        dump.due.insert((at, DueKey::from_bytes(flipped(key.as_bytes(), flip))), work);
+    }),
+    ("due.work", |dump, entry, flip| flip.bytes(nth(dump.due.values_mut(), entry))),
+    ("blob.key", |dump, entry, flip| {
+        let key = *nth(dump.blobs.keys(), entry);
+        let blob = dump.blobs.remove(&key).unwrap();
+        dump.blobs.insert(BlobKey::from_bytes(flipped(key.as_bytes(), flip)), blob);
+    }),
+    ("blob.bytes", |dump, entry, flip| flip.bytes(nth(dump.blobs.values_mut(), entry))),
+];
+
+fn nth<T>(mut items: impl ExactSizeIterator<Item = T>, entry: usize) -> T {
+    let at = entry % items.len();
+    items.nth(at).unwrap()
+}
+
+fn flipped(bytes: &[u8; 32], flip: Flip) -> [u8; 32] {
+    let mut bytes = *bytes;
+    flip.bytes(&mut bytes);
+    bytes
+}
+
+fn id_flipped(record: RecordKey, flip: Flip) -> RecordKey {
+    let mut bytes = *record.as_bytes();
+    flip.bytes(&mut bytes);
+    RecordKey::from_bytes(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_is_written_to_meanwhile_is_clean() {
+    let world = World::new();
+    let log = world.create().await;
+    for number in 0..60 {
+        append(&log, lived(&world, &log, number, 7)).await;
+    }
+    let writes = Arc::new(Semaphore::new(0));
+    let mut writers = Vec::new();
+    for writer in 0..2_u64 {
+        let (log, writes, world) =
+            (log.clone(), writes.clone(), World { backend: world.backend.clone(), ..World::new() });
+        writers.push(tokio::spawn(async move {
+            let mut number = 0;
+            while let Ok(write) = writes.acquire().await {
+                write.forget();
+                // Begins and ends cases, begins streams, schedules work and moves it, and signs.
+                let case = 100 + number * 2 + writer;
+                append(&log, lived(&world, &log, case, 7)).await;
+                append(&log, begin(&log, 1_000_000 + case, 1)).await;
+                close(&log, 1_000_000 + case).await;
+                if number % 5 == 0 {
+                    log.publish().await.unwrap();
+                }
+                number += 1;
+            }
+        }));
+    }
+    let mut moved = false;
+    for _ in 0..4 {
+        let report = fsck(&*world.backend, &config(&world), &mut |_| writes.add_permits(6)).await.unwrap();
+        assert!(report.is_clean(), "{report}");
+        moved |= log.size().await.unwrap() > report.size;
+    }
+    assert!(moved, "others write meanwhile");
+    writes.close();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(check(&*world.backend, &world).await.is_clean());
 }

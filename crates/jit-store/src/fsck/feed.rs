@@ -19,8 +19,7 @@ pub(super) struct Feed<'a> {
     backend: &'a dyn Backend,
     examiner: Arc<Examiner>,
     next: u64,
-    /// Where it ends; `None`: at the head, wherever that is.
-    end: Option<u64>,
+    end: u64,
     ahead: Vec<Row>,
 }
 
@@ -33,32 +32,26 @@ pub(super) struct Examiner {
 impl<'a> Feed<'a> {
     /// Records from `next` to `end`.
     pub(super) fn up_to(backend: &'a dyn Backend, examiner: Arc<Examiner>, next: u64, end: u64) -> Self {
-        Self { backend, examiner, next, end: Some(end), ahead: Vec::new() }
+        Self { backend, examiner, next, end, ahead: Vec::new() }
     }
 
-    /// Records from `next` on, up to the head of the moment.
-    pub(super) fn after(backend: &'a dyn Backend, examiner: Arc<Examiner>, next: u64) -> Self {
-        Self { backend, examiner, next, end: None, ahead: Vec::new() }
+    /// Goes on to where the head is now. Others may write faster than this reads, so it does not follow them further.
+    pub(super) async fn extend(&mut self) -> Result<(), FsckError> {
+        self.end = self.end.max(self.backend.head().await?.size);
+        Ok(())
     }
 
-    /// The next records; indexes may be missing. `None` where there are no more, for now.
+    /// The next records; indexes may be missing. `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Examined>>, FsckError> {
-        let end = match self.end {
-            Some(end) => end,
-            None => self.backend.head().await?.size,
-        };
         let mut rows = std::mem::take(&mut self.ahead);
         if rows.is_empty() {
-            rows = read(self.backend, self.next, end).await?;
+            rows = read(self.backend, self.next, self.end).await?;
         }
         let Some(last) = rows.last().map(|row| row.index) else { return Ok(None) };
         self.next = last.saturating_add(1);
         let examining = self.examine(rows);
         // Reading and hashing at the same time.
-        self.ahead = match self.end {
-            Some(end) => read(self.backend, self.next, end).await?,
-            None => Vec::new(),
-        };
+        self.ahead = read(self.backend, self.next, self.end).await?;
         let mut examined = Vec::new();
         for part in examining {
             examined.extend(part.await.map_err(|_| FsckError::Interrupted)?);

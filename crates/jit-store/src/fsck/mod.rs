@@ -194,7 +194,7 @@ pub async fn fsck(
     }
     let stored = Stored { backend, examiner: Arc::clone(&examiner), size: head.size, holes };
     stored.compare(tallies, &mut unclear, &mut report, &mut announce).await?;
-    let feed = Feed::after(backend, examiner, head.size);
+    let feed = Feed::up_to(backend, examiner, head.size, head.size);
     let works = due.compare(backend, feed, &unclear, &mut report).await?;
     announce.say(FsckPhase::Projections, works, Some(works), &report);
     Ok(report)

@@ -157,12 +157,13 @@ impl Stored<'_> {
         announce: &mut Announcer<'_>,
     ) -> Result<(), FsckError> {
         let mut done = 0;
-        let mut feed = Feed::after(self.backend, Arc::clone(&self.examiner), self.size);
+        let mut feed = Feed::up_to(self.backend, Arc::clone(&self.examiner), self.size, self.size);
         let mut after: Option<StreamKey> = None;
         loop {
             let page = self.backend.scan_streams(after, PAGE).await?;
             ascends(after, page.iter().map(|(key, _)| *key))?;
             // A record that came meanwhile counts if the head of its stream was read after it.
+            feed.extend().await?;
             while let Some(new) = feed.next().await? {
                 for record in new.iter().filter(|record| was_seen(record, after, &page)) {
                     tallies.take_stream(record);

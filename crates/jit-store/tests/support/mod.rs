@@ -38,7 +38,7 @@ pub(crate) const FIRST: u64 = 2;
 pub(crate) struct World {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) clock: Arc<ManualClock>,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// How many processes there were in any world, so that no two share their randomness.
