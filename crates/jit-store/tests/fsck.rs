@@ -16,62 +16,22 @@ use support::{
     CLASS, ORIGIN, World, append, begin, case, draft,
     dump::Dump,
     heartbeat, key,
-    lived::{lived, policy},
+    lived::{close, filled, lived, policy},
     publish,
+    verified::{config, names},
 };
 use tokio::sync::Semaphore;
-
-/// As these tests make policies.
-fn digest(bytes: &[u8]) -> Option<PolicyDigest> {
-    Some(PolicyDigest::from_bytes(*blake3::hash(bytes).as_bytes()))
-}
-
-fn config(world: &World) -> FsckConfig {
-    let trust = TrustPolicy::new_log_only(key(ORIGIN, 7).verifier()).unwrap();
-    FsckConfig::new(ORIGIN.parse().unwrap(), trust)
-        .anchor(Arc::new(FileAnchor::new(world.anchor())))
-        .index_key(IndexKey::from_bytes([5; 32]))
-        .snapshots(digest)
-}
 
 async fn check(backend: &dyn Backend, world: &World) -> FsckReport {
     fsck(backend, &config(world), &mut |_| {}).await.unwrap()
 }
 
-/// A log of 330 records at least: cases with grants and credentials, some of them closed, and records of the log itself, in
-/// a full tile and a part of one. Nothing is in one batch with something else.
+/// A log of 330 records at least, in a full tile and a part of one.
 async fn world() -> (World, Log, Dump) {
     let world = World::new();
-    let log = world.create().await;
-    let mut number = 0;
-    while log.size().await.unwrap() < 330 {
-        append(&log, lived(&world, &log, number, 4 + usize::try_from(number % 4).unwrap())).await;
-        append(&log, begin(&log, 1000 + number, 1)).await;
-        if number % 5 == 0 {
-            close(&log, 1000 + number).await;
-            publish(&log, AppendRequest::new().draft(heartbeat(&log))).await;
-        }
-        number += 1;
-    }
-    log.publish().await.unwrap();
+    let log = filled(&world, 330).await;
     let dump = Dump::of(&*world.backend, &[BlobKey::from(policy())]).await;
     (world, log, dump)
-}
-
-/// Ends a case with one record.
-async fn close(log: &Log, number: u64) {
-    let records = log.stream(&case(number)).await.unwrap();
-    let head = records.last().unwrap().record().head();
-    let closed = draft(log, case(number), CaseClosed { count: 2 }, CLASS).seal(Some(head), None).unwrap();
-    append(log, AppendRequest::new().records(case(number), Expected::At(head), vec![closed])).await;
-}
-
-/// The names of what was found, once each.
-fn names(report: &FsckReport) -> Vec<&'static str> {
-    let mut names: Vec<_> = report.damages.iter().map(Damage::name).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 fn flip(bytes: &HashBytes) -> HashBytes {

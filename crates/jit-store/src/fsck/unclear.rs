@@ -30,6 +30,13 @@ impl Unclear {
         }
     }
 
+    /// As [`record`](Self::record), for all from `from` to `to`.
+    pub(super) fn records(&mut self, from: u64, to: u64) {
+        if self.records.len() < MOST {
+            self.records.push(from..to);
+        }
+    }
+
     /// Nobody can tell where this stream ends, nor what is to be done for it.
     pub(super) fn stream(&mut self, stream: StreamKey) {
         if self.streams.len() < MOST {

@@ -130,6 +130,9 @@ impl<'a> Walk<'a> {
             };
             self.take(waiting, settled).await?;
         }
+        if cut {
+            self.walked.unclear.records(here, size);
+        }
         if self.whole && !cut {
             for damage in tile::judge_head(&self.tree, self.head) {
                 self.report.add(damage);

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use jit_core::{
-    Action, ApprovalMethod, ApprovalRecorded, CaseId, Clock as _, CrashClass, CredentialDescriptor, CredentialId,
-    CredentialIntended, CredentialIssued, Decision, Engine, EntitlementId, EvaluationPurpose, Event, Expected,
-    ExternalDigest, ExternalId, ExternalRef, GrantApproved, GrantId, Identity, IssuerCapabilities, IssuerName,
-    Justification, Kind, Obligations, Outcome, ParentGrant, PolicyDigest, PolicyEvaluated, Principal, PrincipalId,
-    Record, Refs, Request, RetentionClass, Scope, SignalReceived, StreamHead, StreamId, SystemName, Version, Window,
-    code,
+    Action, ApprovalMethod, ApprovalRecorded, CaseClosed, CaseId, Clock as _, CrashClass, CredentialDescriptor,
+    CredentialId, CredentialIntended, CredentialIssued, Decision, Engine, EntitlementId, EvaluationPurpose, Event,
+    Expected, ExternalDigest, ExternalId, ExternalRef, GrantApproved, GrantId, Identity, IssuerCapabilities,
+    IssuerName, Justification, Kind, Obligations, Outcome, ParentGrant, PolicyDigest, PolicyEvaluated, Principal,
+    PrincipalId, Record, Refs, Request, RetentionClass, Scope, SignalReceived, StreamHead, StreamId, SystemName,
+    Version, Window, code,
 };
 use jit_store::{AppendRequest, Log};
 
-use super::{CLASS, World, case};
+use super::{CLASS, World, append, begin, case, draft, heartbeat, publish};
 
 /// What stands in for the text of a policy.
 pub(crate) const POLICY: &[u8] = b"permit(principal, action, resource);";
@@ -176,4 +176,29 @@ pub(crate) fn sealed(log: &Log, number: u64, event: Event, head: Option<StreamHe
     let recorder = log.recorder();
     let (retain, read) = (RetentionClass::new(CLASS).unwrap(), recorder.clock().now());
     recorder.draft(case(number), event, refs, retain, read).unwrap().seal(head, None).unwrap()
+}
+
+/// A log of so many records at least: cases with grants and credentials, some of them closed, and records of the log itself.
+pub(crate) async fn filled(world: &World, records: u64) -> Log {
+    let log = world.create().await;
+    let mut number = 0;
+    while log.size().await.unwrap() < records {
+        append(&log, lived(world, &log, number, 4 + usize::try_from(number % 4).unwrap())).await;
+        append(&log, begin(&log, 1000 + number, 1)).await;
+        if number % 5 == 0 {
+            close(&log, 1000 + number).await;
+            publish(&log, AppendRequest::new().draft(heartbeat(&log))).await;
+        }
+        number += 1;
+    }
+    log.publish().await.unwrap();
+    log
+}
+
+/// Ends a case that has one record.
+pub(crate) async fn close(log: &Log, number: u64) {
+    let records = log.stream(&case(number)).await.unwrap();
+    let head = records.last().unwrap().record().head();
+    let closed = draft(log, case(number), CaseClosed { count: 2 }, CLASS).seal(Some(head), None).unwrap();
+    append(log, AppendRequest::new().records(case(number), Expected::At(head), vec![closed])).await;
 }

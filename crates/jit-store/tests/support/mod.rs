@@ -7,6 +7,7 @@ pub(crate) mod dump;
 pub(crate) mod lived;
 #[cfg(feature = "object-store")]
 pub(crate) mod scripted;
+pub(crate) mod verified;
 pub(crate) mod witnesses;
 
 use std::{
