@@ -5,17 +5,15 @@ mod support;
 
 use std::sync::Arc;
 
-use jit_core::{CaseClosed, Entropy as _, Expected, IndexKey, PolicyDigest};
-use jit_log::TrustPolicy;
+use jit_core::Entropy as _;
 use jit_store::{
-    AppendRequest, Backend, BlobKey, Column, Damage, DueKey, FileAnchor, FsckConfig, FsckPhase, FsckReport, HashBytes,
-    Log, LookupKey, Place, RecordKey, Row, StreamKey, TileKey, fsck,
+    Backend, BlobKey, Column, Damage, DueKey, FsckPhase, FsckReport, HashBytes, Log, LookupKey, Place, RecordKey, Row,
+    StreamKey, TileKey, fsck,
 };
 use jit_testkit::SeededEntropy;
 use support::{
-    CLASS, ORIGIN, World, append, begin, case, draft,
+    World, append, begin,
     dump::Dump,
-    heartbeat, key,
     lived::{close, filled, lived, policy},
     publish,
     verified::{config, names},
