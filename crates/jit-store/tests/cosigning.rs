@@ -12,8 +12,9 @@ use std::{
 use jit_core::Recorded;
 use jit_log::{Note, Origin, TrustError};
 use jit_store::{
-    Backend, ConfigError, CosignError, CosigningError, CreateError, EffectRequirement, FileAnchor, Holder, LeaseKey,
-    LeaseRequest, Log, LogConfig, MemoryBackend, OpenError, ReceiptError, WitnessAnchor, WitnessError,
+    Backend, ConfigError, CosignError, CosigningError, CreateError, EffectRequirement, ExportPayloads, FileAnchor,
+    Holder, LeaseKey, LeaseRequest, Log, LogConfig, MemoryBackend, OpenError, ReceiptError, WitnessAnchor,
+    WitnessError,
 };
 use support::{
     FIRST, ORIGIN, World, append, begin,
@@ -175,6 +176,8 @@ async fn what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same
     let witnessed = Witnessed::new(1, 1);
     let log = witnessed.world.create().await;
     publish(&log, begin(&log, 1, 3)).await;
+    let exported = witnessed.world.folder("exported");
+    log.export(&exported, ExportPayloads::Leave).await.unwrap();
     drop(log);
     let log = witnessed.open().await.unwrap();
     let trust = policy(&witnessed.witnesses, 1);
@@ -186,6 +189,9 @@ async fn what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same
     assert_eq!(witnessed.kept().await, kept);
     let receipt = publish(&log, begin(&log, 2, 1)).await;
     assert_eq!(witnessed.kept().await, receipt.checkpoint().note());
+    log.export(&exported, ExportPayloads::Leave).await.unwrap();
+    let published = fs::read(exported.join("checkpoint")).unwrap();
+    assert_eq!(trust.verify(&published).unwrap().checkpoint().size(), FIRST + 4);
 }
 
 #[tokio::test]
