@@ -13,6 +13,9 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use jit_log::{
@@ -46,8 +49,14 @@ impl Program {
         let arguments = ["witness", "--listen", "127.0.0.1:0", "--log", &log];
         let mut command = jit_audit(&arguments);
         let mut child = command.arg("--key").arg(key).arg("--state").arg(state).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut line = |prefix: &str| lines.next().unwrap().unwrap().strip_prefix(prefix).unwrap().to_owned();
+        let (said, lines) = mpsc::channel();
+        let stdout = child.stdout.take().unwrap();
+        // In a thread, so that a program that says nothing fails the test and does not hold it up.
+        thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| said.send(line.unwrap())));
+        let line = |prefix: &str| {
+            let line = lines.recv_timeout(Duration::from_secs(60)).expect("the program says what it is");
+            line.strip_prefix(prefix).unwrap().to_owned()
+        };
         let key = VerifierKey::parse(&line("witness ")).unwrap();
         let client = HttpWitness::new(key, &line("listening on ")).unwrap();
         Self { child, client }
@@ -113,6 +122,7 @@ async fn what_it_answered_survives_being_killed() {
             None => 0,
         };
         while held(&program.client).await < target {
+            assert!(!asking.is_finished(), "the witness stopped answering");
             tokio::task::yield_now().await;
         }
         program.child.kill().unwrap();

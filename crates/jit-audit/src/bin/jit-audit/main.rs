@@ -118,7 +118,7 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
             Long("accept-withheld") => options.accept_withheld = true,
             Long("accept-erased") => options.accept_erased = true,
             #[cfg(feature = "witness")]
-            Value(word) if words.is_empty() && word == "witness" => return witness::run(out, &mut arguments),
+            Value(word) if words.is_empty() && word == "witness" => return witness::run(&mut arguments),
             #[cfg(feature = "witness")]
             Value(word) if words.is_empty() && word == "witness-key" => return witness::make_key(out, &mut arguments),
             Value(word) if words.len() < 2 => words.push(word),

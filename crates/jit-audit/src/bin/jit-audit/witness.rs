@@ -1,6 +1,12 @@
 //! `jit-audit witness`: a small witness for auditors who want to run one.
 
-use std::{fs, io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use jit_audit::{WitnessServer, WitnessState};
 use jit_log::{KeyName, Origin, TrustPolicy, Witness};
@@ -41,7 +47,7 @@ pub(crate) fn make_key(out: &mut impl Write, arguments: &mut lexopt::Parser) -> 
 }
 
 /// Runs the witness until it is told to stop by an interrupt or `SIGTERM`.
-pub(crate) fn run(out: &mut impl Write, arguments: &mut lexopt::Parser) -> Result<bool, UsageError> {
+pub(crate) fn run(arguments: &mut lexopt::Parser) -> Result<bool, UsageError> {
     let (mut listen, mut file, mut folder, mut logs) = (None, None, None, String::new());
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -60,31 +66,33 @@ pub(crate) fn run(out: &mut impl Write, arguments: &mut lexopt::Parser) -> Resul
     let logs = logs.map_err(|error| UsageError::Witness(format!("`--log`: {error}")))?;
     let witness = Witness::new(file.cosigner().map_err(|error| failed(&error))?, &logs);
     fs::create_dir_all(&folder)?;
-    tokio::runtime::Runtime::new()?.block_on(serve(out, listen, witness, folder, &logs))?;
+    tokio::runtime::Runtime::new()?.block_on(serve(listen, witness, folder, &logs))?;
     Ok(true)
 }
 
-async fn serve(
-    out: &mut impl Write,
-    listen: SocketAddr,
-    witness: Witness,
-    folder: PathBuf,
-    logs: &TrustPolicy,
-) -> Result<(), UsageError> {
+async fn serve(listen: SocketAddr, witness: Witness, folder: PathBuf, logs: &TrustPolicy) -> Result<(), UsageError> {
     let vkey = witness.verifier();
     let state = WitnessState::new(witness, folder);
     let origins: Vec<Origin> = logs.log_keys().filter_map(|key| Origin::parse(key.name().as_str()).ok()).collect();
     state.check(&origins).await.map_err(|error| failed(&error))?;
     let stop = stopping()?;
     let listener = TcpListener::bind(listen).await?;
-    writeln!(out, "witness {vkey}\nlistening on http://{}", listener.local_addr()?)?;
-    out.flush()?;
+    announce(&format!("witness {vkey}\nlistening on http://{}\n", listener.local_addr()?))?;
     let server = tokio::spawn(WitnessServer::new(state).serve(listener, until(stop.clone())));
     until(stop).await;
     match timeout(FAREWELL, server).await {
-        Ok(served) => Ok(served.map_err(std::io::Error::other)??),
+        Ok(served) => Ok(served.map_err(io::Error::other)??),
         // What was cosigned is stored; a client that does not hang up is not waited for.
         Err(_) => Ok(()),
+    }
+}
+
+/// Says at once who it is, and where; nobody needs to listen.
+fn announce(lines: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
 }
 
