@@ -138,6 +138,18 @@ async fn decisions_of_cedar_come_out_the_same_and_the_exported_log_verifies() {
 }
 
 #[test]
+fn an_answer_that_nobody_reads_has_its_status_all_the_same() {
+    let (bundle, policy) = (vector("good-granted.json"), vector("trust.policy"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_jit-audit"))
+        .args(["show", bundle.to_str().unwrap(), "--policy", policy.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn wrong_commands_and_files_exit_with_2() {
     let bundle = vector("good-granted.json");
     let bundle = bundle.to_str().unwrap();

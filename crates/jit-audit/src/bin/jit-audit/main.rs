@@ -57,20 +57,32 @@ EXIT STATUS
 ";
 
 fn main() -> ExitCode {
-    // Written when it is whole, so that the status says what was found even if nobody reads to the end.
-    let mut answer = Vec::new();
-    let found = run(&mut answer);
-    let written = match io::stdout().lock().write_all(&answer) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(UsageError::Write(error)),
-        _ => Ok(()),
-    };
-    match written.and(found) {
+    match run(&mut Answer(io::stdout().lock())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             // Nobody may be listening any more.
             let _ = writeln!(io::stderr(), "jit-audit: {error}");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Standard output, which nobody need read to its end: the status says what was found all the same.
+struct Answer<W>(W);
+
+impl<W: Write> Write for Answer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
         }
     }
 }
