@@ -13,6 +13,8 @@
 //! - [`trace`] finds a case, and every other name of it, by any one name.
 //! - [`Story`] tells the case, each line with the record that says so, and whether that is proven or only claimed.
 //! - [`replay()`] makes every decision again; [`scan_log`] verifies a whole exported log.
+//! - [`SelfCheck`] follows a log while it grows, and reports breaks, grants without what must stand behind them, ends that
+//!   nobody confirmed, missing policies, and how far it is behind.
 //!
 //! What it keeps to: an empty input never verifies. What is not signed for is a claim, and reports keep the two apart. Missing,
 //! withheld, erased and purged are told apart by evidence, and accepted only when the caller says so. Hostile bytes cost time in
@@ -38,6 +40,7 @@ mod build;
 mod bundle;
 mod replay;
 mod scan;
+mod self_check;
 mod story;
 mod trace;
 mod verify;
@@ -51,6 +54,7 @@ pub use bundle::{
 };
 pub use replay::{Replayed, replay};
 pub use scan::{Scan, ScanError, scan_log};
+pub use self_check::{Lag, Problem, SelfCheck, SelfCheckState, SelfChecked};
 pub use story::{Basis, OpenMatter, Story, StoryLine};
 pub use trace::{Traced, trace};
 pub use verify::{

@@ -25,8 +25,8 @@ use jit_policy::{
     RawEvaluation, RawObligation, SnapshotDocument, Target,
 };
 use jit_store::{
-    AGENT_CLASS, AppendRequest, Cosigning, Ed25519Signer, EffectRequirement, FileAnchor, GOVERNANCE_CLASS, Log,
-    LogConfig, MemoryBackend, RetentionPolicy,
+    AGENT_CLASS, AppendRequest, Backend, Cosigning, Ed25519Signer, EffectRequirement, FileAnchor, GOVERNANCE_CLASS,
+    Log, LogConfig, MemoryBackend, RetentionPolicy,
 };
 
 pub(crate) const ORIGIN: &str = "audit.example/evidence";
@@ -146,6 +146,12 @@ impl World {
         Self::configured(seed, engine, files, |config| config).await
     }
 
+    /// A log over this database.
+    pub(crate) async fn over(backend: Arc<dyn Backend>) -> Self {
+        let files = snapshot("permit by table");
+        Self::on(backend, 7, &TableEngine(engine()), files.bundle(), |config| config).await
+    }
+
     /// A log whose effects require cosignatures.
     pub(crate) async fn cosigned(cosigning: Cosigning) -> Self {
         let effects = EffectRequirement::Cosigned(cosigning);
@@ -154,6 +160,16 @@ impl World {
     }
 
     async fn configured(
+        seed: u8,
+        engine: &dyn PolicyEngine,
+        files: &PolicyBundle,
+        configure: impl FnOnce(LogConfig) -> LogConfig,
+    ) -> Self {
+        Self::on(Arc::new(MemoryBackend::new()), seed, engine, files, configure).await
+    }
+
+    async fn on(
+        backend: Arc<dyn Backend>,
         seed: u8,
         engine: &dyn PolicyEngine,
         files: &PolicyBundle,
@@ -175,7 +191,7 @@ impl World {
             clock.clone(),
         )
         .entropy(entropy.clone());
-        let log = Log::create(Arc::new(MemoryBackend::new()), configure(config)).await.unwrap();
+        let log = Log::create(backend, configure(config)).await.unwrap();
         let trust = log.trust().clone();
         let world = Self { log, trust, clock, key, entropy, policy, _anchor: anchor };
         world.publish_policy().await;
