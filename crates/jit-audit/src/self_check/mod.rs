@@ -54,13 +54,13 @@ pub struct Lag {
 /// clock given.
 ///
 /// ```no_run
-/// # async fn example(log: jit_store::Log) -> Result<(), jit_store::ReadError> {
-/// use std::sync::Arc;
-///
+/// # async fn example(
+/// #     log: jit_store::Log,
+/// #     clock: std::sync::Arc<dyn jit_core::Clock>,
+/// # ) -> Result<(), jit_store::ReadError> {
 /// use jit_audit::{SelfCheck, SelfCheckState};
-/// use jit_store::SystemClock;
 ///
-/// let mut check = SelfCheck::new(log, Arc::new(SystemClock), SelfCheckState::start());
+/// let mut check = SelfCheck::new(log, clock, SelfCheckState::start());
 /// let checked = check.pass().await?;
 /// for problem in checked.problems {
 ///     eprintln!("{problem}");
