@@ -255,7 +255,7 @@ impl Broker {
             Err(error) => error.to_string(),
         };
         // The record is missing or not proven, so the credential dies first and its record follows (late).
-        let authorization = RevokeAuthorization::store_down(code!("not_recorded"), &descriptor);
+        let authorization = RevokeAuthorization::store_down(code!("not_recorded"), self.clock.now().at, &descriptor);
         let revoked = self.patiently(issuer.revoke(&authorization, &descriptor)).await;
         if !matches!(revoked, Some(Ok(_))) {
             tracing::error!(%case, %credential, "a credential that was not released could not be revoked");

@@ -22,6 +22,8 @@ pub enum RevokeBasis {
 pub struct RevokeAuthorization {
     credential: CredentialId,
     basis: RevokeBasis,
+    at: Timestamp,
+    end: Option<Kind>,
 }
 
 impl RevokeAuthorization {
@@ -38,13 +40,14 @@ impl RevokeAuthorization {
                 .is_some_and(|c| c.revocation == RevocationState::Pending && c.revocation_leaf == Some(intended.leaf()))
         });
         let credential = pending.ok_or(AuthorizationError::NotPending(header.id))?;
-        Ok(Self { credential, basis: RevokeBasis::Recorded(intended.leaf()) })
+        let end = case.grant().and_then(|grant| grant.end.as_ref()).map(|end| end.kind.clone());
+        Ok(Self { credential, basis: RevokeBasis::Recorded(intended.leaf()), at: header.at, end })
     }
 
-    /// Takes a credential back before its record, because the store is down.
+    /// Takes a credential back before its record, because the store is down at this moment.
     #[must_use]
-    pub fn store_down(reason: Code, descriptor: &CredentialDescriptor) -> Self {
-        Self { credential: descriptor.id, basis: RevokeBasis::StoreDown { reason } }
+    pub fn store_down(reason: Code, at: Timestamp, descriptor: &CredentialDescriptor) -> Self {
+        Self { credential: descriptor.id, basis: RevokeBasis::StoreDown { reason }, at, end: None }
     }
 
     /// The credential.
@@ -57,6 +60,18 @@ impl RevokeAuthorization {
     #[must_use]
     pub fn basis(&self) -> &RevokeBasis {
         &self.basis
+    }
+
+    /// When it was allowed: issuers take the moment of a revocation from here.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// How the grant ended, where that is known.
+    #[must_use]
+    pub fn end(&self) -> Option<&Kind> {
+        self.end.as_ref()
     }
 }
 

@@ -240,7 +240,9 @@ async fn a_credential_is_taken_back_while_the_store_is_down() {
     let issuer = MemoryTarget::new();
     let mut case = case();
     let minted = mint(&issuer, &case.authorize(&issuer)).await;
-    let authorization = RevokeAuthorization::store_down(code!("not_recorded"), &minted.descriptor);
+    let authorization =
+        RevokeAuthorization::store_down(code!("not_recorded"), minted.descriptor.window.start(), &minted.descriptor);
+    assert_eq!((authorization.at(), authorization.end()), (minted.descriptor.window.start(), None));
     assert_eq!(*authorization.basis(), RevokeBasis::StoreDown { reason: code!("not_recorded") });
     issuer.revoke(&authorization, &minted.descriptor).await.unwrap();
     assert!(issuer.working().is_empty());
