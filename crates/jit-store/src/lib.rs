@@ -29,6 +29,7 @@ mod config;
 mod creating;
 mod error;
 mod export;
+#[cfg(feature = "fsck")]
 mod fsck;
 mod lease;
 mod log;
@@ -65,6 +66,7 @@ pub use error::ReadError;
 #[cfg(feature = "object-store")]
 pub use export::ObjectTarget;
 pub use export::{ExportError, ExportOptions, ExportPayloads, ExportProgress, ExportTarget, Exported};
+#[cfg(feature = "fsck")]
 pub use fsck::{
     Column, Damage, FsckConfig, FsckError, FsckPhase, FsckProgress, FsckReport, Place, SnapshotDigest, fsck,
 };

@@ -59,7 +59,7 @@ impl From<BackendError> for RebuildError {
 /// Replaces everything that is derived from records: stream heads, look-up entries, due work. It holds the log's lock from
 /// beginning to end, so appends wait or time out; readers see what was there before until it is done.
 ///
-/// The records must have the root of the head; which of them are damaged, [`fsck`](crate::fsck) says. `progress` is told how
+/// The records must have the root of the head; which of them are damaged, `fsck` says. `progress` is told how
 /// many of how many records are done. Dropping the future leaves what was there.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ pub struct Lag {
 /// that a record cites, and work that nobody does.
 ///
 /// It reads only. What it sees of a case is the case and its ledger; what needs other streams is left to an audit, and what
-/// needs the whole database to [`fsck`](jit_store::fsck). Deadlines are judged when they are over by the sweep allowance, on the
+/// needs the whole database to `jit_store::fsck`. Deadlines are judged when they are over by the sweep allowance, on the
 /// clock given.
 ///
 /// ```no_run
