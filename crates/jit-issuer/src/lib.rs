@@ -17,7 +17,8 @@
 //! Whoever writes an issuer implements [`CredentialIssuer`] and reads its contract. This crate never records anything, never reads a
 //! clock, and has no way to mint without authorisation.
 //!
-//! Features, all off by default: `jwt` gives `jwt::JwtIssuer`, short-lived EdDSA JSON Web Tokens.
+//! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
+//! EdDSA JSON Web Tokens.
 
 mod authorization;
 mod binding;
@@ -26,6 +27,9 @@ mod minting;
 mod observing;
 mod revoking;
 mod sealed;
+
+#[cfg(feature = "keys")]
+pub mod key;
 
 #[cfg(feature = "jwt")]
 pub mod jwt;
