@@ -20,6 +20,7 @@ use jit_issuer::{
 use crate::{
     broker::Broker,
     error::BrokerError,
+    revoking::named_as_intended,
     turn::{NotTaken, Turn},
 };
 
@@ -255,6 +256,7 @@ impl Broker {
             Err(error) => error.to_string(),
         };
         // The record is missing or not proven, so the credential dies first and its record follows (late).
+        let descriptor = named_as_intended(descriptor, credential, issuer.name());
         let authorization = RevokeAuthorization::store_down(code!("not_recorded"), self.clock.now().at, &descriptor);
         let revoked = self.patiently(issuer.revoke(&authorization, &descriptor)).await;
         if !matches!(revoked, Some(Ok(_))) {

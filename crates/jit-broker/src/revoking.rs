@@ -1,6 +1,9 @@
 //! Taking credentials back: intent, effect, outcome; again until it is known.
 
-use jit_core::{Case, CaseId, Command, CredentialId, MintState, RevocationOutcome, RevocationState, Timestamp, code};
+use jit_core::{
+    Case, CaseId, Command, CredentialDescriptor, CredentialId, IssuerName, MintState, RevocationOutcome,
+    RevocationState, Timestamp, code,
+};
 use jit_issuer::{ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
 
 use crate::{broker::Broker, error::BrokerError, issuing::backoff};
@@ -30,6 +33,7 @@ impl Broker {
         };
         let Some(known) = turn.case.credentials().get(&credential) else { return Ok(()) };
         let Some(descriptor) = known.descriptor.clone() else { return Ok(()) };
+        let descriptor = named_as_intended(descriptor, credential, &known.intended.issuer);
         let receipt = appended.receipt().await?;
         let recorded = receipt.recorded().iter().find(|r| Some(r.leaf()) == known.revocation_leaf);
         let issuer = self.issuer(&descriptor.issuer)?;
@@ -146,4 +150,13 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// The descriptor under the name that was intended: that is how the target is asked about it, whatever it said of it.
+pub(crate) fn named_as_intended(
+    descriptor: CredentialDescriptor,
+    id: CredentialId,
+    issuer: &IssuerName,
+) -> CredentialDescriptor {
+    CredentialDescriptor { id, issuer: issuer.clone(), ..descriptor }
 }

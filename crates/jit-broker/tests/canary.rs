@@ -4,10 +4,12 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     sync::{Arc, Mutex},
 };
 
+use jit_audit::BundleBuilder;
 use jit_core::*;
 use jit_store::ExportPayloads;
 use jit_testkit::{Canary, MemoryTarget, Step, Trouble};
@@ -77,10 +79,7 @@ async fn a_secret_is_nowhere_but_in_the_hands_of_its_caller() {
         canary.assert_absent("a payload", record.record().payload().unwrap().to_bytes().unwrap());
         canary.assert_absent("a record's debug output", format!("{record:?}"));
     }
-    let folder = tempfile::tempdir().unwrap();
-    world.broker.log().export(folder.path(), ExportPayloads::Include).await.unwrap();
-    assert!(canary.files(folder.path()).is_empty());
-    assert!(canary.files(world.anchor.path()).is_empty());
+    look_in_files(&world, &canary, &alice).await;
 
     let lines = lines.0.lock().unwrap().clone();
     assert!(!lines.is_empty());
@@ -88,4 +87,34 @@ async fn a_secret_is_nowhere_but_in_the_hands_of_its_caller() {
     let known =
         world.broker.case(world.broker.find(&Lookup::new(LookupFamily::Subject, &alice), 1).await.unwrap()[0]).await;
     assert!(String::from_utf8(lines).unwrap().contains(&known.unwrap().id().to_string()), "spans carry the case id");
+}
+
+#[tokio::test]
+async fn a_token_is_nowhere_but_in_the_hands_of_its_caller() {
+    let world = World::new().await;
+    let alice = person("alice").id();
+    let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    let issued = world.issue(case, &alice).await.unwrap();
+    let secret = issued.secret.as_ref().unwrap();
+    let token = std::str::from_utf8(secret.expose()).unwrap();
+    // Claims are in the evidence, in another form; whoever has the signature has the token.
+    let canary = Canary::new(token.rsplit('.').next().unwrap().as_bytes());
+    canary.assert_absent("debug output", format!("{issued:?} {:?}", world.broker.case(case).await.unwrap()));
+    world.broker.terminate(&key("e"), case, alice.clone(), None).await.unwrap();
+    look_in_files(&world, &canary, &alice).await;
+}
+
+/// Looks for the secret in the exported log, in the anchor, and in the bundle of every case of a person.
+async fn look_in_files(world: &World, canary: &Canary, person: &PrincipalId) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = world.broker.log();
+    log.export(folder.path(), ExportPayloads::Include).await.unwrap();
+    let cases = world.broker.find(&Lookup::new(LookupFamily::Subject, person), 1000).await.unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let bundle = BundleBuilder::case(log, case, person.clone()).build().await.unwrap();
+        std::fs::write(folder.path().join(format!("{case}.json")), bundle.to_bytes().unwrap()).unwrap();
+    }
+    assert_eq!(canary.files(folder.path()), BTreeSet::new());
+    assert_eq!(canary.files(world.anchor.path()), BTreeSet::new());
 }

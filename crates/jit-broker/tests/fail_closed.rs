@@ -162,11 +162,13 @@ type Twist = fn(&mut CredentialDescriptor);
 
 #[tokio::test(start_paused = true)]
 async fn a_credential_that_is_not_as_intended_is_never_released_and_taken_back() {
-    let twists: [(&str, Twist); 4] = [
+    let twists: [(&str, Twist); 6] = [
         ("a longer life", |d| d.window = Window::new(d.window.start(), d.window.end().saturating_add(HOUR)).unwrap()),
         ("an earlier start", |d| d.window = Window::new(start(), d.window.end()).unwrap()),
         ("another subject", |d| d.subject = person("mallory").id()),
         ("other capabilities", |d| d.capabilities.leeway_s = 300),
+        ("another issuer", |d| d.issuer = IssuerName::new("elsewhere").unwrap()),
+        ("another id", |d| d.id = CredentialId::v8([7; 16])),
     ];
     for (what, twist) in twists {
         // Taken back at once; or not, so that the sweep has to find it.
