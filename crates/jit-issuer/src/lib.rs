@@ -18,7 +18,7 @@
 //! clock, and has no way to mint without authorisation.
 //!
 //! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
-//! EdDSA JSON Web Tokens.
+//! EdDSA JSON Web Tokens; `x509` gives `x509::X509Issuer`, short-lived X.509 certificates for workloads.
 
 mod authorization;
 mod binding;
@@ -33,6 +33,9 @@ pub mod key;
 
 #[cfg(feature = "jwt")]
 pub mod jwt;
+
+#[cfg(feature = "x509")]
+pub mod x509;
 
 pub use authorization::{AuthorizationError, MintAuthorization};
 pub use binding::RecordMismatch;

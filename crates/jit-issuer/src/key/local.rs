@@ -102,6 +102,21 @@ impl LocalKey {
         }
     }
 
+    /// The key as the one that its holder gets: PKCS#8 in PEM, version 1, which every reader knows. Not for RSA.
+    #[cfg(feature = "x509")]
+    pub(crate) fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        use pkcs8::{EncodePrivateKey as _, LineEnding};
+        let encoded = match &self.private {
+            Private::Ed25519(key) => {
+                let pair = ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+                pair.to_pkcs8_pem(LineEnding::LF)
+            }
+            Private::P256(key) => p256::SecretKey::from(key.as_ref().clone()).to_pkcs8_pem(LineEnding::LF),
+            Private::Rsa(_) => return Err(KeyError::NotGenerated(KeyAlgorithm::RsaPkcs1Sha256)),
+        };
+        encoded.map_err(|_| KeyError::NotPrivate)
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
