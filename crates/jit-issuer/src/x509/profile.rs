@@ -52,10 +52,6 @@ impl Serial {
         (number >> 126 == 1 && serial.to_string() == id.as_str()).then_some(serial)
     }
 
-    pub(super) fn from_der(number: &SerialNumber) -> Option<Self> {
-        Some(Self(number.as_bytes().try_into().ok()?))
-    }
-
     pub(super) fn to_der(self) -> der::Result<SerialNumber> {
         SerialNumber::new(&self.0)
     }
