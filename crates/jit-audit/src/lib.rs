@@ -34,6 +34,7 @@
 //!
 //! - `cli`: the `jit-audit` program, for people who do not write Rust. Implies `cedar`.
 //! - `cedar`: the Cedar engine for [`replay()`].
+//! - `fsck`: `jit-audit fsck`, which verifies a whole database, if `cli` is on as well.
 //! - `witness`: a witness that auditors run themselves, also as `jit-audit witness` if `cli` is on as well.
 
 mod build;

@@ -97,6 +97,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(StreamKey, StreamState)>, BackendError>;
 
+    /// For a database that keeps bounds of its own to find the records of a stream: all streams, ascending by key, after
+    /// the key `after`, each with whether its bounds are its first and last record. Without such bounds, as by default, none.
+    async fn scan_stream_bounds(
+        &self,
+        _after: Option<StreamKey>,
+        _limit: usize,
+    ) -> Result<Vec<(StreamKey, bool)>, BackendError> {
+        self.head().await.map(|_| Vec::new())
+    }
+
     /// All look-up entries, ascending by key and index, after the entry `after`.
     async fn scan_lookups(
         &self,

@@ -10,7 +10,7 @@ use crate::error::ReadError;
 use crate::log::Log;
 use crate::projection::read_due;
 use crate::receipt::ReceiptError;
-use crate::row::{Holder, Lease, LeaseKey, LeaseRequest};
+use crate::row::{DueKey, DueRow, Holder, Lease, LeaseKey, LeaseRequest};
 
 /// How long the writing of one heartbeat may take before another process tries.
 const HEARTBEAT_LEASE: Duration = Duration::from_secs(30);
@@ -18,12 +18,18 @@ const HEARTBEAT_LEASE: Duration = Duration::from_secs(30);
 /// Work that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueWork {
+    key: DueKey,
     id: DueId,
     at: Timestamp,
     lease: Option<Lease>,
 }
 
 impl DueWork {
+    fn read(row: &DueRow, lease: Option<Lease>) -> Result<Self, ReadError> {
+        let (id, at) = read_due(row)?;
+        Ok(Self { key: row.key, id, at, lease })
+    }
+
     /// What is to be done.
     #[must_use]
     pub fn id(&self) -> &DueId {
@@ -62,13 +68,26 @@ impl From<BackendError> for WorkError {
 }
 
 impl Log {
-    /// What is due at a moment, whether or not somebody works on it, the longest due first.
+    /// What is due at a moment, whether or not somebody works on it, the longest due first; at most `limit`, and `after` a
+    /// piece of work that was read before, which need not be there any more.
+    ///
+    /// ```
+    /// # async fn example(log: jit_store::Log, now: jit_core::Timestamp) -> Result<(), jit_store::ReadError> {
+    /// let mut page = log.due(None, now, 100).await?;
+    /// while let Some(last) = page.last() {
+    ///     // … what is to be done about the page …
+    ///     page = log.due(Some(last), now, 100).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<DueWork>, ReadError> {
-        let rows = self.backend().due(None, after(now), limit).await?;
-        rows.iter().map(|row| read_due(row).map(|(id, at)| DueWork { id, at, lease: None })).collect()
+    pub async fn due(&self, after: Option<&DueWork>, now: Timestamp, limit: usize) -> Result<Vec<DueWork>, ReadError> {
+        let after = after.map(|work| (work.at.as_micros(), work.key));
+        let rows = self.backend().due(after, past(now), limit).await?;
+        rows.iter().map(|row| DueWork::read(row, None)).collect()
     }
 
     /// Claims what is due at a moment and nobody works on, the longest due first. What is not done within `lease`, or not
@@ -78,11 +97,8 @@ impl Log {
     /// [`WorkError`]; nothing is claimed then for longer than `lease`.
     pub async fn claim(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<DueWork>, WorkError> {
         let request = self.lease_request(lease)?;
-        let claimed = self.backend().claim(after(now), limit, request).await?;
-        let work = claimed.iter().map(|(row, lease)| {
-            let (id, at) = read_due(row)?;
-            Ok(DueWork { id, at, lease: Some(*lease) })
-        });
+        let claimed = self.backend().claim(past(now), limit, request).await?;
+        let work = claimed.iter().map(|(row, lease)| DueWork::read(row, Some(*lease)));
         work.collect::<Result<_, ReadError>>().map_err(WorkError::from)
     }
 
@@ -134,6 +150,6 @@ impl Log {
 }
 
 /// The exclusive bound of a database for what is due at `now`.
-fn after(now: Timestamp) -> i64 {
+fn past(now: Timestamp) -> i64 {
     now.as_micros().saturating_add(1)
 }

@@ -1,6 +1,8 @@
 //! Effects that require witnesses wait for as many as the quorum demands, and what was cosigned is what is kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
+#[cfg(feature = "postgres")]
+mod postgres_support;
 mod support;
 
 use std::{
@@ -29,9 +31,55 @@ struct Witnessed {
     threshold: usize,
 }
 
+/// Runs tests on every store, each on an empty one of its own.
+macro_rules! on_every_store {
+    ($($test:ident),*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::World::new()).await;
+            })*
+        }
+
+        #[cfg(feature = "sqlite")]
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                let backend = jit_store::SqliteBackend::create_new(folder.path().join("evidence.db")).await.unwrap();
+                super::$test(super::World::over(super::Arc::new(backend))).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            use super::postgres_support::{connected, migrated};
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let database = migrated().await;
+                super::$test(super::World::over(super::Arc::new(connected(&database).await))).await;
+            })*
+        }
+    };
+}
+
+on_every_store!(
+    a_receipt_rests_on_a_quorum_which_is_kept_in_the_database_and_the_anchor,
+    a_quorum_that_is_out_of_reach_leaves_the_records_without_a_receipt,
+    a_witness_that_was_away_is_proved_to_from_where_it_stands,
+    many_processes_bring_one_history_to_the_witnesses,
+    what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same,
+    a_heartbeat_is_cosigned_and_published
+);
+
 impl Witnessed {
     fn new(witnesses: u8, threshold: usize) -> Self {
-        Self { world: World::new(), witnesses: (0..witnesses).map(LocalWitness::new).collect(), threshold }
+        Self::over(World::new(), witnesses, threshold)
+    }
+
+    fn over(world: World, witnesses: u8, threshold: usize) -> Self {
+        Self { world, witnesses: (0..witnesses).map(LocalWitness::new).collect(), threshold }
     }
 
     fn config(&self) -> LogConfig {
@@ -51,9 +99,8 @@ impl Witnessed {
     }
 }
 
-#[tokio::test]
-async fn a_receipt_rests_on_a_quorum_which_is_kept_in_the_database_and_the_anchor() {
-    let witnessed = Witnessed::new(3, 2);
+async fn a_receipt_rests_on_a_quorum_which_is_kept_in_the_database_and_the_anchor(world: World) {
+    let witnessed = Witnessed::over(world, 3, 2);
     let log = witnessed.create().await;
     witnessed.witnesses[0].set(Mood::Away);
     let receipt = publish(&log, begin(&log, 1, 3)).await;
@@ -75,6 +122,29 @@ async fn a_receipt_rests_on_a_quorum_which_is_kept_in_the_database_and_the_ancho
     drop(log);
     let log = witnessed.open().await.unwrap();
     assert_eq!(log.checkpoint(FIRST + 3).await.unwrap().note(), note, "and it is still good when opened again");
+}
+
+/// In real time, which not every store can do without, and without moods that take any.
+async fn a_quorum_that_is_out_of_reach_leaves_the_records_without_a_receipt(world: World) {
+    let witnessed = Witnessed::over(world, 3, 2);
+    let log = witnessed.create().await;
+    let before = witnessed.kept().await;
+    witnessed.witnesses[0].set(Mood::Away);
+    for mood in [Mood::Away, Mood::OtherKey, Mood::Boasts] {
+        witnessed.witnesses[1].set(mood);
+        let size = log.size().await.unwrap();
+        let appended = log.append(begin(&log, size, 1)).await.unwrap();
+        assert!(matches!(appended.receipt().await, Err(ReceiptError::Cosign(_))), "{mood:?}");
+        assert_eq!(witnessed.kept().await, before, "nothing is kept that is not cosigned");
+        assert_eq!(log.size().await.unwrap(), size + 1, "and the record is there");
+    }
+    // A process that knows of none of this goes on where the witnesses stand.
+    drop(log);
+    witnessed.witnesses[1].set(Mood::Honest);
+    let log = witnessed.open().await.unwrap();
+    let receipt = log.receipt(&[FIRST, FIRST + 1, FIRST + 2]).await.unwrap();
+    assert_eq!(witnessed.kept().await, receipt.checkpoint().note());
+    policy(&witnessed.witnesses, 2).verify(receipt.checkpoint().note()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,9 +177,8 @@ async fn without_a_quorum_there_is_no_receipt_and_the_records_stay() {
     assert!(witnessed.witnesses[1].conflicts.load(Ordering::SeqCst) > 0, "it was ahead of what the log knew of it");
 }
 
-#[tokio::test]
-async fn a_witness_that_was_away_is_proved_to_from_where_it_stands() {
-    let witnessed = Witnessed::new(2, 1);
+async fn a_witness_that_was_away_is_proved_to_from_where_it_stands(world: World) {
+    let witnessed = Witnessed::over(world, 2, 1);
     let log = witnessed.create().await;
     let sleeper = &witnessed.witnesses[0];
     sleeper.set(Mood::Away);
@@ -130,9 +199,8 @@ async fn a_witness_that_was_away_is_proved_to_from_where_it_stands() {
     assert!(sleeper.conflicts.load(Ordering::SeqCst) >= 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_processes_bring_one_history_to_the_witnesses() {
-    let witnessed = Witnessed::new(3, 2);
+async fn many_processes_bring_one_history_to_the_witnesses(world: World) {
+    let witnessed = Witnessed::over(world, 3, 2);
     let mut handles = vec![witnessed.create().await];
     for _ in 0..3 {
         handles.push(witnessed.open().await.unwrap());
@@ -171,9 +239,8 @@ async fn a_publisher_that_died_is_waited_for_and_replaced() {
     assert!(matches!(appended.receipt().await, Err(ReceiptError::Contended)));
 }
 
-#[tokio::test]
-async fn what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same() {
-    let witnessed = Witnessed::new(1, 1);
+async fn what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same(world: World) {
+    let witnessed = Witnessed::over(world, 1, 1);
     let log = witnessed.world.create().await;
     publish(&log, begin(&log, 1, 3)).await;
     let exported = witnessed.world.folder("exported");
@@ -194,9 +261,8 @@ async fn what_was_kept_before_witnesses_were_required_gets_cosigned_all_the_same
     assert_eq!(trust.verify(&published).unwrap().checkpoint().size(), FIRST + 4);
 }
 
-#[tokio::test]
-async fn a_heartbeat_is_cosigned_and_published() {
-    let witnessed = Witnessed::new(1, 1);
+async fn a_heartbeat_is_cosigned_and_published(world: World) {
+    let witnessed = Witnessed::over(world, 1, 1);
     let log = witnessed.create().await;
     assert!(!log.heartbeat().await.unwrap());
     witnessed.world.clock.advance(Duration::from_secs(3600));

@@ -88,7 +88,7 @@ async fn projections_rebuilt_from_the_log_are_those_found() {
         let found = log.find(&lookup, 0, usize::MAX).await.unwrap();
         assert_eq!(found.iter().map(LogRecord::index).collect::<Vec<_>>(), indexes, "{lookup:?}");
     }
-    let stored = log.due(Timestamp::MAX, usize::MAX).await.unwrap();
+    let stored = log.due(None, Timestamp::MAX, usize::MAX).await.unwrap();
     assert!(stored.is_sorted_by_key(DueWork::at));
     assert_eq!(stored.iter().map(|work| (*work.id(), work.at())).collect::<BTreeMap<_, _>>(), due);
     assert_eq!(stored.len(), due.len());
@@ -153,12 +153,12 @@ async fn due_work_is_one_processes_until_its_lease_ends() {
     append(&log, lived(&world, &log, 1, 1)).await;
     append(&log, lived(&world, &log, 2, 5)).await;
     let now = world.clock.now().at;
-    assert!(log.due(now, 9).await.unwrap().is_empty(), "nothing yet");
+    assert!(log.due(None, now, 9).await.unwrap().is_empty(), "nothing yet");
     let minute = now.saturating_add(Duration::from_secs(60));
     let resolve = DueTask::ResolveMint(credential(2));
-    assert_eq!(tasks(&log.due(minute, 9).await.unwrap()), [resolve], "due at its moment");
+    assert_eq!(tasks(&log.due(None, minute, 9).await.unwrap()), [resolve], "due at its moment");
     let before = minute.saturating_sub(Duration::from_micros(1));
-    assert!(log.due(before, 9).await.unwrap().is_empty(), "and not before");
+    assert!(log.due(None, before, 9).await.unwrap().is_empty(), "and not before");
 
     let later = now.saturating_add(HOUR);
     let lease = Duration::from_secs(30);
@@ -167,7 +167,7 @@ async fn due_work_is_one_processes_until_its_lease_ends() {
     let rest = other.claim(later, lease, 9).await.unwrap();
     assert_eq!(BTreeSet::from_iter(tasks(&rest)), BTreeSet::from([DueTask::Lapse, DueTask::Expire]));
     assert!(log.claim(later, lease, 9).await.unwrap().is_empty(), "also for the process that holds it");
-    assert_eq!(log.due(later, 9).await.unwrap().len(), 3, "held work is due all the same");
+    assert_eq!(log.due(None, later, 9).await.unwrap().len(), 3, "held work is due all the same");
 
     other.release(rest[0]).await.unwrap();
     assert_eq!(tasks(&log.claim(later, lease, 9).await.unwrap()), tasks(&rest[..1]), "given back before its time");
@@ -180,8 +180,38 @@ async fn due_work_is_one_processes_until_its_lease_ends() {
     let issued = events(&world, 2).remove(5);
     let issued = sealed(&log, 2, issued, head(&log, 2).await);
     append(&log, AppendRequest::new().records(case(2), Expected::from_head(head(&log, 2).await), vec![issued])).await;
-    let left = tasks(&log.due(later, 9).await.unwrap());
+    let left = tasks(&log.due(None, later, 9).await.unwrap());
     assert!(!left.contains(&resolve) && left.contains(&DueTask::CredentialExpiry(credential(2))), "{left:?}");
+}
+
+#[tokio::test]
+async fn due_work_is_read_on_from_page_to_page() {
+    let world = World::new();
+    let log = world.create().await;
+    for number in 0..5 {
+        append(&log, lived(&world, &log, number, 5)).await;
+    }
+    let whole = log.due(None, Timestamp::MAX, usize::MAX).await.unwrap();
+    assert!(whole.windows(2).any(|pair| pair[0].at() == pair[1].at()), "some work is due at the same moment");
+    for limit in 1..=whole.len() + 1 {
+        let (mut read, mut pages) = (Vec::<DueWork>::new(), 0);
+        loop {
+            let page = log.due(read.last(), Timestamp::MAX, limit).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            read.extend(page);
+            pages += 1;
+        }
+        assert_eq!((&read, pages), (&whole, whole.len().div_ceil(limit)), "pages of {limit}");
+    }
+
+    // Work that was done meanwhile leaves its place.
+    let at = whole.iter().position(|work| work.id().task == DueTask::ResolveMint(credential(2))).unwrap();
+    let issued = sealed(&log, 2, events(&world, 2).remove(5), head(&log, 2).await);
+    append(&log, AppendRequest::new().records(case(2), Expected::from_head(head(&log, 2).await), vec![issued])).await;
+    let next = log.due(Some(&whole[at]), Timestamp::MAX, 1).await.unwrap();
+    assert_eq!(next[..], whole[at + 1..at + 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,16 @@ const DAMAGES: &[(&str, &[&str])] = &[
     ("TRUNCATE stream_head", &["missing_stream_head"]),
     ("DELETE FROM stream_head WHERE stream = (SELECT stream FROM leaf WHERE idx = 40)", &["missing_stream_head"]),
     ("UPDATE stream_head SET closed = NOT closed WHERE stream = (SELECT stream FROM leaf WHERE idx = 40)", &["edited_stream_head"]),
+    (
+        "UPDATE stream_head SET first_idx = first_idx + 1 WHERE stream = (SELECT stream FROM leaf WHERE idx = 2)",
+        &["edited_stream_bounds"],
+    ),
+    (
+        "UPDATE stream_head SET last_idx = last_idx - 1 WHERE stream = (SELECT stream FROM leaf WHERE idx = 2)",
+        &["edited_stream_bounds"],
+    ),
+    ("UPDATE stream_head SET first_idx = 0 WHERE first_idx > 0", &["edited_stream_bounds"]),
+    ("UPDATE stream_head SET first_idx = 9999, last_idx = 9999", &["edited_stream_bounds"]),
     ("TRUNCATE lookup", &["missing_lookup"]),
     ("INSERT INTO lookup (idx, key) VALUES (40, sha256('x'))", &["unknown_lookup"]),
     ("TRUNCATE due", &["missing_due"]),

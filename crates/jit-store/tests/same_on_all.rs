@@ -274,7 +274,13 @@ impl Store {
             streams: pages(async |after| backend.scan_streams(after.map(|(key, _)| *key), 1000).await.unwrap()).await,
             lookups: pages(async |after| backend.scan_lookups(after.copied(), 1000).await.unwrap()).await,
             ids: pages(async |after| backend.scan_records(after.map(|(id, _)| *id), 1000).await.unwrap()).await,
-            due: log.due(Timestamp::MAX, usize::MAX).await.unwrap().iter().map(|work| format!("{work:?}")).collect(),
+            due: log
+                .due(None, Timestamp::MAX, usize::MAX)
+                .await
+                .unwrap()
+                .iter()
+                .map(|work| format!("{work:?}"))
+                .collect(),
             blob: backend.blob(BlobKey::from_bytes([1; 32])).await.unwrap(),
             files: files(&folder),
         }

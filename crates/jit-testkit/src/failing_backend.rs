@@ -207,6 +207,14 @@ impl Backend for FailingBackend {
         self.faults.call(Calls::All, self.inner.scan_streams(after, limit)).await
     }
 
+    async fn scan_stream_bounds(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, bool)>, BackendError> {
+        self.faults.call(Calls::All, self.inner.scan_stream_bounds(after, limit)).await
+    }
+
     async fn scan_lookups(
         &self,
         after: Option<(LookupKey, u64)>,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -92,7 +93,7 @@ pub(crate) struct World {
     key: IndexKey,
     entropy: Arc<Seeded>,
     policy: Evaluator,
-    _anchor: tempfile::TempDir,
+    anchor: tempfile::TempDir,
 }
 
 /// An engine of one rule: whoever wants to write is forbidden, all others are permitted if a lead approves.
@@ -193,9 +194,14 @@ impl World {
         .entropy(entropy.clone());
         let log = Log::create(backend, configure(config)).await.unwrap();
         let trust = log.trust().clone();
-        let world = Self { log, trust, clock, key, entropy, policy, _anchor: anchor };
+        let world = Self { log, trust, clock, key, entropy, policy, anchor };
         world.publish_policy().await;
         world
+    }
+
+    /// The checkpoint that is kept outside the database.
+    pub(crate) fn anchor(&self) -> PathBuf {
+        self.anchor.path().join("anchor")
     }
 
     pub(crate) fn policy(&self) -> PolicyDigest {

@@ -146,7 +146,8 @@ pub enum Damage {
         /// The log it names.
         log: LogOrigin,
     },
-    /// A value or a salt of the payload is not what the header commits to. The commitment covers both as one.
+    /// A value or a salt of the payload is not what the header commits to. Which of them cannot be told: one digest covers
+    /// both, and nothing else is kept of either (evidence format, section 4).
     #[error("a value or salt in the payload of record {index} was changed")]
     EditedPayload {
         /// The record.
@@ -310,6 +311,13 @@ pub enum Damage {
         /// The stream's key.
         stream: StreamKey,
     },
+    /// The bounds between which the database looks for the records of a stream are not its first and last record, so that
+    /// some are not found.
+    #[error("the database does not look for stream {stream:?} from its first record to its last")]
+    EditedStreamBounds {
+        /// The stream's key.
+        stream: StreamKey,
+    },
     /// There is the head of a stream that never had records.
     #[error("there is a head of stream {stream:?}, which has no records")]
     UnknownStreamHead {
@@ -468,6 +476,7 @@ impl Damage {
             Self::TruncatedStream { .. } => "truncated_stream",
             Self::MissingStreamHead { .. } => "missing_stream_head",
             Self::EditedStreamHead { .. } => "edited_stream_head",
+            Self::EditedStreamBounds { .. } => "edited_stream_bounds",
             Self::UnknownStreamHead { .. } => "unknown_stream_head",
             Self::BrokenStream { .. } => "broken_stream",
             Self::MissingLookup { .. } => "missing_lookup",

@@ -1,7 +1,8 @@
 //! One stored record, hashed and read by itself.
 
 use jit_core::{
-    Event, FieldClass, FieldContent, FieldName, Header, LogOrigin, ParseRecordError, Payload, PolicyDigest, Record,
+    Event, FieldClass, FieldContent, FieldName, Header, Kind, LogOrigin, ParseRecordError, Payload, PolicyDigest,
+    Record,
 };
 use jit_log::{Hash, leaf_hash};
 
@@ -109,6 +110,9 @@ impl Examined {
             None => PayloadState::Gone,
         };
         self.projection = projector.project(record);
+        if header.kind != Kind::PolicyPublished {
+            return;
+        }
         if let Ok(Event::PolicyPublished(published)) = record.event() {
             self.snapshots.push(published.snapshot);
         }

@@ -146,6 +146,29 @@ impl Stored<'_> {
             self.name(exact, unclear, report).await?;
         }
         report.more = report.more.saturating_add(differing.at_least());
+        self.bounds(unclear, report, announce).await
+    }
+
+    /// Asks the database whether it finds every stream from its first record to its last.
+    async fn bounds(
+        &self,
+        unclear: &Unclear,
+        report: &mut FsckReport,
+        announce: &mut Announcer<'_>,
+    ) -> Result<(), FsckError> {
+        let (mut after, mut done): (Option<StreamKey>, u64) = (None, 0);
+        // With a full list it is not known what follows from what is on it.
+        while !report.is_full() {
+            let page = self.backend.scan_stream_bounds(after, PAGE).await?;
+            ascends(after, page.iter().map(|(key, _)| *key))?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            for (stream, _) in page.iter().filter(|(key, right)| !right && !unclear.has_end_of(key)) {
+                report.add(Damage::EditedStreamBounds { stream: *stream });
+            }
+            done = done.saturating_add(page.len() as u64);
+            announce.say(FsckPhase::Projections, done, None, report);
+        }
         Ok(())
     }
 
@@ -214,6 +237,7 @@ impl Stored<'_> {
                 continue;
             }
             let damage = self.name_stream(stream, &ends);
+            unclear.end(stream);
             if matches!(damage, Damage::DeletedStream { .. } | Damage::TruncatedStream { .. }) {
                 unclear.works(stream);
             }

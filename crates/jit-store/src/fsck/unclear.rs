@@ -15,6 +15,7 @@ pub(super) struct Unclear {
     records: Vec<Range<u64>>,
     streams: BTreeSet<StreamKey>,
     works: BTreeSet<StreamKey>,
+    ends: BTreeSet<StreamKey>,
 }
 
 impl Unclear {
@@ -52,6 +53,13 @@ impl Unclear {
         }
     }
 
+    /// Nobody can tell by what is stored where this stream begins and ends.
+    pub(super) fn end(&mut self, stream: StreamKey) {
+        if self.ends.len() < MOST {
+            self.ends.insert(stream);
+        }
+    }
+
     pub(super) fn has_record(&self, index: u64) -> bool {
         let after = self.records.partition_point(|range| range.start <= index);
         after.checked_sub(1).and_then(|at| self.records.get(at)).is_some_and(|range| index < range.end)
@@ -59,6 +67,10 @@ impl Unclear {
 
     pub(super) fn has_stream(&self, stream: &StreamKey) -> bool {
         self.streams.contains(stream)
+    }
+
+    pub(super) fn has_end_of(&self, stream: &StreamKey) -> bool {
+        self.ends.contains(stream) || self.has_stream(stream)
     }
 
     pub(super) fn has_work_of(&self, stream: &StreamKey) -> bool {

@@ -240,6 +240,10 @@ impl<'a> Walk<'a> {
         } else if record.columns.record != record.keys.record {
             unclear.record(record.index);
         }
+        if record.columns.stream != record.keys.stream || record.columns.n != record.keys.n {
+            unclear.end(record.columns.stream);
+            unclear.end(record.keys.stream);
+        }
         due.take(&record);
         if !slot.sound {
             return Ok(());

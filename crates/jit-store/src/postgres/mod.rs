@@ -133,6 +133,14 @@ impl Backend for PostgresBackend {
         self.reader.scan_streams(after, limit).await
     }
 
+    async fn scan_stream_bounds(
+        &self,
+        after: Option<StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<(StreamKey, bool)>, BackendError> {
+        self.reader.scan_stream_bounds(after, limit).await
+    }
+
     async fn scan_lookups(
         &self,
         after: Option<(LookupKey, u64)>,

@@ -154,6 +154,16 @@ impl Reader {
         rows.iter().map(|row| Ok((StreamKey::from_bytes(fixed(row, 0)?), stream_state(row, 1)?))).collect()
     }
 
+    pub(super) async fn scan_stream_bounds(
+        &self,
+        after: Option<StreamKey>,
+        rows: usize,
+    ) -> Result<Vec<(StreamKey, bool)>, BackendError> {
+        let after = after.as_ref().map_or(&[][..], |key| key.as_bytes());
+        let rows = self.read(sql::SCAN_STREAM_BOUNDS, &[&after, &limit(rows)]).await?;
+        rows.iter().map(|row| Ok((StreamKey::from_bytes(fixed(row, 0)?), get(row, 1)?))).collect()
+    }
+
     pub(super) async fn scan_lookups(
         &self,
         after: Option<(LookupKey, u64)>,

@@ -62,6 +62,12 @@ pub(super) const DUE: &str = r#"
     SELECT key, at_us, work FROM "{schema}".due WHERE (at_us, key) > ($1, $2) AND at_us < $3 ORDER BY at_us, key LIMIT $4"#;
 pub(super) const SCAN_STREAMS: &str = r#"
     SELECT stream, next, leaf, closed FROM "{schema}".stream_head WHERE stream > $1 ORDER BY stream LIMIT $2"#;
+/// Whether the bounds between which [`STREAM_ROWS`] looks are right.
+pub(super) const SCAN_STREAM_BOUNDS: &str = r#"
+    SELECT s.stream,
+        coalesce((SELECT l.stream = s.stream AND l.n = 0 FROM "{schema}".leaf AS l WHERE l.idx = s.first_idx), false)
+        AND coalesce((SELECT l.stream = s.stream AND l.n = s.next - 1 FROM "{schema}".leaf AS l WHERE l.idx = s.last_idx), false)
+    FROM "{schema}".stream_head AS s WHERE s.stream > $1 ORDER BY s.stream LIMIT $2"#;
 pub(super) const SCAN_LOOKUPS: &str = r#"
     SELECT key, idx FROM "{schema}".lookup WHERE (key, idx) > ($1, $2) ORDER BY key, idx LIMIT $3"#;
 pub(super) const SCAN_RECORDS: &str = r#"

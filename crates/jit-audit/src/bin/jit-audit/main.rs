@@ -1,6 +1,8 @@
 //! `jit-audit`: verifies evidence offline, for people who do not write Rust.
 #![allow(clippy::print_stderr, reason = "a program says on standard error why it could not answer")]
 
+#[cfg(feature = "fsck")]
+mod fsck;
 #[cfg(feature = "witness")]
 mod witness;
 
@@ -13,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use jit_audit::{Examination, MAX_BUNDLE, Report, Scan, ScanError, Story, Verdict, VerifyOptions, replay, scan_log};
+use jit_audit::{Examination, MAX_BUNDLE, Report, Scan, Story, Verdict, VerifyOptions, replay, scan_log};
 use jit_log::{MAX_POLICY_LEN, TileSource, TrustPolicy};
 use jit_policy::{PolicyEngine, cedar::CedarEngine};
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
@@ -100,6 +102,9 @@ enum UsageError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not a trust policy: {reason}", path.display())]
     Trust { path: PathBuf, reason: String },
+    #[cfg(feature = "fsck")]
+    #[error("{0}")]
+    Fsck(String),
     #[cfg(feature = "witness")]
     #[error("{0}")]
     Witness(String),
@@ -118,6 +123,8 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
         match argument {
             Short('h') | Long("help") => {
                 out.write_all(HELP.as_bytes())?;
+                #[cfg(feature = "fsck")]
+                out.write_all(fsck::HELP.as_bytes())?;
                 #[cfg(feature = "witness")]
                 out.write_all(witness::HELP.as_bytes())?;
                 return Ok(true);
@@ -129,6 +136,8 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
             Long("policy") => policy = Some(arguments.value()?.into()),
             Long("accept-withheld") => options.accept_withheld = true,
             Long("accept-erased") => options.accept_erased = true,
+            #[cfg(feature = "fsck")]
+            Value(word) if words.is_empty() && word == "fsck" => return fsck::run(out, &mut arguments),
             #[cfg(feature = "witness")]
             Value(word) if words.is_empty() && word == "witness" => return witness::run(&mut arguments),
             #[cfg(feature = "witness")]
@@ -286,8 +295,8 @@ fn print_verdict(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 /// An error with what caused it.
-fn chain(error: &ScanError) -> String {
-    let (mut text, mut source) = (error.to_string(), std::error::Error::source(error));
+fn chain(error: &dyn std::error::Error) -> String {
+    let (mut text, mut source) = (error.to_string(), error.source());
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
