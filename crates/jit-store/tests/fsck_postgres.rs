@@ -51,6 +51,8 @@ const DAMAGES: &[(&str, &[&str])] = &[
         "UPDATE checkpoint SET frontier = set_byte(frontier, 7, get_byte(frontier, 7) # 1) WHERE size = (SELECT max(size) FROM checkpoint)",
         &["checkpoint_frontier"],
     ),
+    ("TRUNCATE checkpoint", &["missing_checkpoint"]),
+    ("DELETE FROM checkpoint WHERE size = (SELECT max(size) FROM checkpoint)", &["missing_checkpoint"]),
     (
         "CREATE TEMP TABLE gone AS SELECT idx, record FROM leaf WHERE stream = (SELECT stream FROM leaf WHERE idx = 40);
          DELETE FROM payload WHERE idx IN (SELECT idx FROM gone); DELETE FROM leaf WHERE idx IN (SELECT idx FROM gone)",

@@ -48,6 +48,9 @@ const DAMAGES: &[(&str, &[&str])] = &[
         &["checkpoint"],
     ),
     ("UPDATE checkpoint SET frontier = randomblob(length(frontier)) WHERE size = (SELECT max(size) FROM checkpoint)", &["checkpoint_frontier"]),
+    ("DELETE FROM checkpoint", &["missing_checkpoint"]),
+    ("DELETE FROM checkpoint WHERE size = (SELECT max(size) FROM checkpoint)", &["missing_checkpoint"]),
+    ("DELETE FROM record", &["deleted_stream", "truncated_records"]),
     (
         "CREATE TABLE gone AS SELECT idx FROM record WHERE stream = (SELECT stream FROM record WHERE idx = 40);
          DELETE FROM payload WHERE idx IN (SELECT idx FROM gone); DELETE FROM record WHERE idx IN (SELECT idx FROM gone)",

@@ -290,15 +290,7 @@ async fn four_processes_share_one_log() {
 /// Unmodified golang.org/x/mod verifies the exported log, with the program that jit-log's tests have for that.
 fn assert_go_accepts(log: &Log, export: &Path, folder: &Path) {
     let vkey = folder.join("vkey");
-    std::fs::write(
-        &vkey,
-        format!(
-            "{}
-",
-            key(ORIGIN, 7).verifier()
-        ),
-    )
-    .unwrap();
+    std::fs::write(&vkey, key(ORIGIN, 7).verifier().to_string() + "\n").unwrap();
     let program = folder.join("verify");
     let built = Command::new("go")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../jit-log/tests/go"))
@@ -400,12 +392,20 @@ impl SmallDisk {
     /// Takes what is left but so many megabytes.
     fn fill(&self, left: u64) -> PathBuf {
         let ballast = self.folder.path().join("ballast");
+        // The server writes meanwhile, perhaps more than is to be left.
+        while let Some(size) = self.free().checked_sub(left).filter(|size| *size > 0) {
+            if as_root(&["fallocate", "-l", &(size << 20).to_string(), ballast.to_str().unwrap()]) {
+                break;
+            }
+        }
+        ballast
+    }
+
+    /// How many megabytes are left.
+    fn free(&self) -> u64 {
         let path = self.folder.path().to_str().unwrap();
         let free = Command::new("df").args(["--output=avail", "-B1M", path]).output().unwrap();
-        let free: u64 = String::from_utf8(free.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap();
-        let size = (free - left) << 20;
-        run_as_root(&["fallocate", "-l", &size.to_string(), ballast.to_str().unwrap()]);
-        ballast
+        String::from_utf8(free.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
     }
 }
 
@@ -416,13 +416,16 @@ impl Drop for SmallDisk {
 }
 
 fn run_as_root(command: &[&str]) {
+    assert!(as_root(command), "{command:?}: this test mounts a small disk, as root or by a sudo without password");
+}
+
+fn as_root(command: &[&str]) -> bool {
     let mut words = command.to_vec();
     let id = Command::new("id").arg("-u").output().unwrap();
     if id.stdout != b"0\n" {
         words.splice(0..0, ["sudo", "-n"]);
     }
-    let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
-    assert!(status.success(), "{words:?}: this test mounts a small disk, as root or by a sudo without password");
+    Command::new(words[0]).args(&words[1..]).status().unwrap().success()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -440,7 +443,7 @@ async fn a_full_disk_loses_nothing_acknowledged() {
         while let Ok(Some(one)) = tokio::time::timeout(Duration::from_secs(3), load.noted.recv()).await {
             acknowledged.push(one);
         }
-        run_as_root(&["rm", ballast.to_str().unwrap()]);
+        run_as_root(&["rm", "-f", ballast.to_str().unwrap()]);
         // Without room for its log PostgreSQL gives up; with room it recovers.
         server.kill9();
         server.start();

@@ -286,17 +286,20 @@ impl Pass<'_> {
 
     /// Work that is due for longer than a sweep may take; its cases are looked at again.
     async fn overdue(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let limit = PAGE.saturating_add(self.state.reported());
-        let Ok(overdue) = readable(self.check.log.due(now.saturating_sub(self.check.allowance), limit).await)? else {
-            return Ok(());
-        };
-        for work in overdue {
-            let problem = Problem::Overdue { work: *work.id(), since: work.at() };
-            if self.state.knows(&problem.key()) {
-                continue;
+        let before = now.saturating_sub(self.check.allowance);
+        let (known, mut after) = (self.found.len(), None);
+        // What was reported already is passed over; of what is new, a page at a time.
+        while self.found.len() == known {
+            let Ok(page) = readable(self.check.log.due(after.as_ref(), before, PAGE).await)? else { break };
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            for work in page {
+                let problem = Problem::Overdue { work: *work.id(), since: work.at() };
+                if !self.state.knows(&problem.key()) {
+                    self.touched.entry(work.id().stream).or_insert(work.at());
+                    self.found.push(problem);
+                }
             }
-            self.touched.entry(work.id().stream).or_insert(work.at());
-            self.found.push(problem);
         }
         Ok(())
     }

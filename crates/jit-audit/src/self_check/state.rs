@@ -134,11 +134,6 @@ impl SelfCheckState {
     pub(super) fn knows(&self, key: &str) -> bool {
         self.reported.contains(key)
     }
-
-    /// How many problems were reported.
-    pub(super) fn reported(&self) -> usize {
-        self.reported.len()
-    }
 }
 
 impl Default for SelfCheckState {

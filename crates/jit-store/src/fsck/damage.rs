@@ -61,6 +61,14 @@ pub enum Damage {
         /// Why it is not accepted.
         what: String,
     },
+    /// An anchor holds a checkpoint of these records that the database kept before, and does not have any more.
+    #[error("the checkpoint of size {size}, which {place} holds, is gone from the database")]
+    MissingCheckpoint {
+        /// Which anchor.
+        place: Place,
+        /// The size of the checkpoint.
+        size: u64,
+    },
     /// The frontier beside a checkpoint is not that of the records.
     #[error("the frontier beside the checkpoint of size {size} is not that of the records")]
     CheckpointFrontier {
@@ -442,6 +450,7 @@ impl Damage {
             Self::Fork { .. } => "fork",
             Self::AnchorMissing { .. } => "anchor_missing",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::MissingCheckpoint { .. } => "missing_checkpoint",
             Self::CheckpointFrontier { .. } => "checkpoint_frontier",
             Self::Root { .. } => "root",
             Self::Frontier { .. } => "frontier",

@@ -55,7 +55,7 @@ impl Examined {
         let mut examined = Self {
             index,
             stored: leaf.into(),
-            hashed: leaf_hash(&header),
+            hashed: Hash::EMPTY_ROOT,
             columns: Keys { record, stream, n },
             keys: Keys { record, stream, n },
             header: None,
@@ -65,19 +65,24 @@ impl Examined {
             damages: Vec::new(),
         };
         let read = match Record::parse(header.clone(), payload.as_deref()) {
-            Ok(read) => Ok(read),
-            Err(ParseRecordError::Header(error)) => Err(ParseRecordError::Header(error)),
-            Err(error) => {
+            Err(error) if !matches!(error, ParseRecordError::Header(_)) => {
                 examined.damages.push(match error {
                     ParseRecordError::Commitment(_) => Damage::EditedPayload { index },
                     other => Damage::MalformedPayload { index, what: other.to_string() },
                 });
-                Record::parse(header, None)
+                Record::parse(header.clone(), None)
             }
+            read => read,
         };
         match read {
-            Ok(read) => examined.read(&read, projector, origin),
-            Err(error) => examined.damages.push(Damage::MalformedHeader { index, what: error.to_string() }),
+            Ok(read) => {
+                examined.hashed = read.leaf().to_hash();
+                examined.read(&read, projector, origin);
+            }
+            Err(error) => {
+                examined.hashed = leaf_hash(&header);
+                examined.damages.push(Damage::MalformedHeader { index, what: error.to_string() });
+            }
         }
         examined
     }

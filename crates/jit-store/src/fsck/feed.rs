@@ -14,13 +14,14 @@ use crate::row::Row;
 /// Rows asked for at a time.
 const PAGE: u64 = 1024;
 
-/// Reads records in order and examines them on other threads while it reads on.
+/// Reads records in order, and examines them on other threads while it reads on and while those before are judged.
 pub(super) struct Feed<'a> {
     backend: &'a dyn Backend,
     examiner: Arc<Examiner>,
     next: u64,
     end: u64,
-    ahead: Vec<Row>,
+    /// The page that is returned next.
+    examining: Vec<JoinHandle<Vec<Examined>>>,
 }
 
 /// What is needed to read a record by itself.
@@ -32,7 +33,7 @@ pub(super) struct Examiner {
 impl<'a> Feed<'a> {
     /// Records from `next` to `end`.
     pub(super) fn up_to(backend: &'a dyn Backend, examiner: Arc<Examiner>, next: u64, end: u64) -> Self {
-        Self { backend, examiner, next, end, ahead: Vec::new() }
+        Self { backend, examiner, next, end, examining: Vec::new() }
     }
 
     /// Goes on to where the head is now. Others may write faster than this reads, so it does not follow them further.
@@ -43,20 +44,27 @@ impl<'a> Feed<'a> {
 
     /// The next records; indexes may be missing. `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Examined>>, FsckError> {
-        let mut rows = std::mem::take(&mut self.ahead);
-        if rows.is_empty() {
-            rows = read(self.backend, self.next, self.end).await?;
+        if self.examining.is_empty() {
+            let rows = read(self.backend, self.next, self.end).await?;
+            self.start(rows);
         }
-        let Some(last) = rows.last().map(|row| row.index) else { return Ok(None) };
-        self.next = last.saturating_add(1);
-        let examining = self.examine(rows);
-        // Reading and hashing at the same time.
-        self.ahead = read(self.backend, self.next, self.end).await?;
+        if self.examining.is_empty() {
+            return Ok(None);
+        }
+        let ahead = read(self.backend, self.next, self.end).await?;
         let mut examined = Vec::new();
-        for part in examining {
+        for part in std::mem::take(&mut self.examining) {
             examined.extend(part.await.map_err(|_| FsckError::Interrupted)?);
         }
+        self.start(ahead);
         Ok(Some(examined))
+    }
+
+    fn start(&mut self, rows: Vec<Row>) {
+        if let Some(last) = rows.last() {
+            self.next = last.index.saturating_add(1);
+            self.examining = self.examine(rows);
+        }
     }
 
     fn examine(&self, rows: Vec<Row>) -> Vec<JoinHandle<Vec<Examined>>> {

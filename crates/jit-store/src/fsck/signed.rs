@@ -80,8 +80,14 @@ impl Signed {
     ) -> Result<(), BackendError> {
         while let Some((size, signed, place)) = self.anchored.pop_if(|(size, _, _)| *size <= tree.size()) {
             report.anchors = report.anchors.saturating_add(1);
-            if whole && size == tree.size() && signed != tree.root() {
+            if !whole || size != tree.size() {
+                continue;
+            }
+            if signed != tree.root() {
                 report.add(Damage::Fork { place, size, signed });
+            } else if size > 0 && backend.checkpoint(Some(size)).await?.is_none_or(|row| row.size != size) {
+                // A checkpoint is kept in the database before it is anchored.
+                report.add(Damage::MissingCheckpoint { place, size });
             }
         }
         while let Some(row) = self.next.take_if(|row| row.size <= tree.size()) {
