@@ -18,13 +18,15 @@
 //! clock, and has no way to mint without authorisation.
 //!
 //! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
-//! EdDSA JSON Web Tokens; `x509` gives `x509::X509Issuer`, short-lived X.509 certificates for workloads.
+//! EdDSA JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles; `x509` gives `x509::X509Issuer`, short-lived
+//! X.509 certificates for workloads.
 
 mod authorization;
 mod binding;
 mod issuer;
 mod minting;
 mod observing;
+mod reason;
 mod revoking;
 mod sealed;
 
@@ -34,6 +36,9 @@ pub mod key;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
 #[cfg(feature = "x509")]
 pub mod x509;
 
@@ -42,5 +47,6 @@ pub use binding::RecordMismatch;
 pub use issuer::CredentialIssuer;
 pub use minting::{MintError, MintPlan, Minted, Minting, PlanRefused, Prepared};
 pub use observing::{Cursor, Found, FoundPage, ObserveError, Observed, ReconcileQuery};
+pub use reason::{CredentialReason, ReasonError};
 pub use revoking::{RevokeAuthorization, RevokeBasis, RevokeError, RevokeOutcome};
 pub use sealed::{MAX_SECRET, Sealed, Secret, SecretError};

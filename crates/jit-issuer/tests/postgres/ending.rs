@@ -1,0 +1,99 @@
+//! An ended role opens nothing, and nobody is left who came in by it.
+
+use crate::*;
+
+fn dropped() -> RevokeOutcome {
+    RevokeOutcome::Revoked { finding: code!("role_dropped") }
+}
+
+#[tokio::test]
+async fn an_end_cuts_every_session() {
+    let (world, mut case) = (World::new("cut").await, case(1));
+    let (descriptor, secret) = world.mint(&mut case).await;
+    let role = descriptor.serial.as_str();
+    let mut holders = Vec::new();
+    for _ in 0..3 {
+        holders.push(world.log_in(role, &secret).await.unwrap());
+    }
+    // One of them is busy.
+    let sleeping = tokio::spawn(async move {
+        let busy = holders.pop().unwrap();
+        busy.batch_execute("SELECT pg_sleep(60)").await.is_err()
+    });
+    assert_eq!(world.sessions().await, 3);
+    assert_eq!(world.revoke(&descriptor).await, dropped());
+    assert!(sleeping.await.unwrap());
+    assert_eq!((world.roles().await, world.sessions().await), (0, 0));
+    assert!(world.log_in(role, &secret).await.is_err());
+    assert_eq!(world.revoke(&descriptor).await, RevokeOutcome::AlreadyGone);
+}
+
+#[tokio::test]
+async fn what_a_holder_made_is_kept() {
+    let (world, mut case) = (World::new("owner").await, case(1));
+    let (descriptor, secret) = world.mint(&mut case).await;
+    let holder = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
+    holder.batch_execute("CREATE TABLE mine (id int); INSERT INTO mine VALUES (7)").await.unwrap();
+    let kept = RevokeOutcome::Revoked { finding: code!("role_dropped_objects_kept") };
+    assert_eq!(world.revoke(&descriptor).await, kept);
+    assert_eq!(world.roles().await, 0);
+    let sql = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'mine'";
+    let owner: String = world.admin.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(owner, world.group.as_str());
+    assert_eq!(world.scalar("SELECT sum(id) FROM mine").await, 7);
+}
+
+#[tokio::test]
+async fn a_role_that_owns_something_elsewhere_is_disabled() {
+    let (world, mut case) = (World::new("elsewhere").await, case(1));
+    let (descriptor, secret) = world.mint(&mut case).await;
+    let role = descriptor.serial.as_str();
+    let elsewhere = world.server.database().await;
+    let there = elsewhere.connect().await;
+    there
+        .batch_execute(&format!("CREATE TABLE theirs (id int); ALTER TABLE theirs OWNER TO \"{role}\""))
+        .await
+        .unwrap();
+    let disabled = RevokeOutcome::Revoked { finding: code!("role_disabled_owns_objects") };
+    assert_eq!(world.revoke(&descriptor).await, disabled);
+    assert!(world.log_in(role, &secret).await.is_err());
+    assert_eq!(world.roles().await, 1, "a listing shows it");
+    there.batch_execute("DROP TABLE theirs").await.unwrap();
+    assert_eq!(world.revoke(&descriptor).await, dropped());
+}
+
+#[tokio::test]
+async fn a_prepared_role_is_given_up() {
+    let (world, mut case) = (World::new("abandon").await, case(1));
+    let (_, prepared) = world.prepare(&mut case).await;
+    let descriptor = prepared.descriptor().clone();
+    world.issuer.abandon(prepared).await.unwrap();
+    assert_eq!((world.roles().await, world.prepared().await), (0, 0));
+    assert_eq!(world.revoke(&descriptor).await, RevokeOutcome::AlreadyGone);
+
+    let (_, prepared) = world.prepare(&mut crate::case(2)).await;
+    let rolled_back = RevokeOutcome::Revoked { finding: code!("prepared_role_rolled_back") };
+    assert_eq!(world.revoke(prepared.descriptor()).await, rolled_back);
+    assert_eq!((world.roles().await, world.prepared().await), (0, 0));
+}
+
+#[tokio::test]
+async fn the_catalogue_does_not_grow() {
+    let world = World::new("grow").await;
+    let acl = "SELECT sum(coalesce(cardinality(relacl), 0)) FROM pg_class";
+    let before = world.scalar(acl).await;
+    for seed in 0..20 {
+        let (descriptor, _) = world.mint(&mut case(seed)).await;
+        assert_eq!(world.revoke(&descriptor).await, dropped());
+    }
+    assert_eq!((world.roles().await, world.prepared().await), (0, 0));
+    assert_eq!(world.scalar(acl).await, before);
+    let sql = format!(
+        "SELECT count(*) FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE g.rolname = '{}'",
+        world.group.as_str()
+    );
+    assert_eq!(world.scalar(&sql).await, 0);
+    let dangling = "SELECT count(*) FROM pg_shdescription d WHERE NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = d.objoid) \
+                    AND d.classoid = 'pg_authid'::regclass";
+    assert_eq!(world.scalar(dangling).await, 0);
+}
