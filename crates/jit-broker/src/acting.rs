@@ -31,7 +31,7 @@ pub struct ApprovalAct {
 }
 
 impl Broker {
-    /// Records an approval of exactly what the approver was shown, and the grant once the quorum is met.
+    /// Records an approval of exactly what the approver was shown, and the grant or its extension once the quorum is met.
     ///
     /// Dropping the future leaves either nothing or the whole.
     ///
@@ -54,10 +54,12 @@ impl Broker {
             signature,
         });
         let repeats = |event: &Event| matches!(event, Event::ApprovalRecorded(e) if e.group.as_ref() == Some(&group) && e.request == request);
-        self.act(key, case, &by, &command, repeats).await
+        let turn = self.act_once(key, case, &by, &command, repeats).await?.accepted()?;
+        self.after_extension(&turn).await;
+        Ok(turn.case.phase())
     }
 
-    /// Denies the request, as a member of a group of the quorum.
+    /// Denies the request or the extension that people are asked about, as a member of a group of the quorum.
     ///
     /// Dropping the future leaves either nothing or the whole.
     ///
@@ -75,7 +77,8 @@ impl Broker {
         let id = by.id();
         let member_of = self.groups_of(&id).await?;
         let command = Command::Deny { by, group, member_of, reason };
-        self.act(key, case, &id, &command, |event| matches!(event, Event::GrantDenied(_))).await
+        let repeats = |event: &Event| matches!(event, Event::GrantDenied(_) | Event::ExtensionFailed(_));
+        self.act(key, case, &id, &command, repeats).await
     }
 
     /// Takes the request back.

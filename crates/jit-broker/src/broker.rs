@@ -24,9 +24,13 @@ pub struct Broker {
     pub(crate) eligibility: Arc<dyn Eligibility>,
     pub(crate) sources: Arc<[Arc<dyn FactSource>]>,
     pub(crate) issuers: Arc<BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>>,
+    pub(crate) unattended: Option<Unattended>,
     pub(crate) policy: Arc<RwLock<Option<Arc<Evaluator>>>>,
     pub(crate) refusals: Arc<Refusals>,
 }
+
+/// Names the issuer whose credentials for a case are minted while nobody waits for them.
+pub(crate) type Unattended = Arc<dyn Fn(&Case) -> Option<IssuerName> + Send + Sync>;
 
 /// Makes a [`Broker`].
 #[must_use = "a broker is made by build()"]
@@ -36,6 +40,7 @@ pub struct BrokerBuilder {
     settings: Settings,
     sources: Vec<Arc<dyn FactSource>>,
     issuers: BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>,
+    unattended: Option<Unattended>,
 }
 
 impl BrokerBuilder {
@@ -48,6 +53,14 @@ impl BrokerBuilder {
     /// Adds a source of facts that policies decide on.
     pub fn facts(mut self, source: Arc<dyn FactSource>) -> Self {
         self.sources.push(source);
+        self
+    }
+
+    /// Names the issuer, if there is one, whose credential for a case is minted when its scheduled window opens, and again when
+    /// it is extended. It is for credentials without secret, such as a membership: a secret needs somebody to hand it to, so
+    /// its holder asks for it with [`Broker::issue`] once the window is open. The default is none.
+    pub fn mint_unattended(mut self, choose: impl Fn(&Case) -> Option<IssuerName> + Send + Sync + 'static) -> Self {
+        self.unattended = Some(Arc::new(choose));
         self
     }
 
@@ -71,6 +84,7 @@ impl BrokerBuilder {
             eligibility: self.eligibility,
             sources: self.sources.into(),
             issuers: Arc::new(self.issuers),
+            unattended: self.unattended,
             policy: Arc::default(),
         }
     }
@@ -79,7 +93,8 @@ impl BrokerBuilder {
 impl Broker {
     /// Begins a broker on a log. `eligibility` says who belongs to which group of approvers.
     pub fn builder(log: Log, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
-        BrokerBuilder { log, eligibility, settings: Settings::default(), sources: Vec::new(), issuers: BTreeMap::new() }
+        let (settings, sources, issuers) = (Settings::default(), Vec::new(), BTreeMap::new());
+        BrokerBuilder { log, eligibility, settings, sources, issuers, unattended: None }
     }
 
     /// The log it records in.

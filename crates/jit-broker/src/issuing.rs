@@ -9,15 +9,16 @@
 use std::time::Duration;
 
 use jit_core::{
-    Case, CaseId, Code, Command, CredentialDescriptor, CredentialId, EvaluationPurpose, Expected, IdempotencyKey,
-    Intend, IssuerName, ParentGrant, ParentState, PrincipalId, Recorded, Refusal, Request, StepOrigin, StreamId,
-    Timestamp, code,
+    Case, CaseId, Code, Command, CommandId, CredentialDescriptor, CredentialId, EvaluationPurpose, Event, Expected,
+    IdempotencyKey, Intend, IssuerName, ParentExtent, ParentGrant, ParentState, PrincipalId, Recorded, Refusal,
+    StepOrigin, StreamId, Timestamp, code,
 };
 use jit_issuer::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret,
 };
 
 use crate::{
+    acting::refused_before,
     broker::Broker,
     error::BrokerError,
     revoking::named_as_intended,
@@ -35,8 +36,9 @@ pub struct Issued {
 }
 
 impl Broker {
-    /// Issues a credential for an approved grant. A repetition, under this or any key, is refused with
-    /// [`Refusal::SecretNotRetained`] and the descriptor: a secret is handed out once.
+    /// Issues a credential for an approved grant, once its window is open. While the credential lives, a repetition, under this
+    /// or any key, is refused with [`Refusal::SecretNotRetained`] and the descriptor: a secret is handed out once. When it has
+    /// died by itself within the approved window, another key gets another one.
     ///
     /// Dropping the future may leave an intent without outcome, which the sweep resolves; no secret is released then.
     ///
@@ -50,23 +52,53 @@ impl Broker {
         by: &PrincipalId,
         issuer: &IssuerName,
     ) -> Result<Issued, BrokerError> {
-        let issuer = self.issuer(issuer)?;
         let command = self.index_key.command_in(case, by, key);
-        let (turn, credential) = self.intend(case, command, by, &**issuer).await?;
+        self.issue_for(Minter::Holder { by, command }, case, issuer, false).await
+    }
+
+    /// Issues a fresh credential while an earlier one of the same issuer still lives: for the rest of the window, or for a
+    /// window that was extended. The earlier one is taken back once the new secret is out of its seal, as far as its issuer
+    /// can; the record says what came of it.
+    ///
+    /// Dropping the future may leave an intent without outcome, which the sweep resolves; no secret is released then.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; no secret is released with any of them, and the earlier credential stays unless the grant has ended.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn renew(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: &PrincipalId,
+        issuer: &IssuerName,
+    ) -> Result<Issued, BrokerError> {
+        let command = self.index_key.command_in(case, by, key);
+        self.issue_for(Minter::Holder { by, command }, case, issuer, true).await
+    }
+
+    pub(crate) async fn issue_for(
+        &self,
+        minter: Minter<'_>,
+        case: CaseId,
+        issuer: &IssuerName,
+        renew: bool,
+    ) -> Result<Issued, BrokerError> {
+        let issuer = self.issuer(issuer)?;
+        let (turn, credential) = self.intend(case, minter, &**issuer, renew).await?;
         let intended = self.proven(&turn, &turn.case, credential).await?;
         let authorization = MintAuthorization::new(&turn.case, &intended)
             .map_err(|error| BrokerError::NotMintable { case, reason: error.to_string() })?;
         let minted = self.mint(&**issuer, &authorization, &turn.case, credential).await?;
-        self.release(&**issuer, case, credential, minted).await
+        self.release(&**issuer, case, credential, minted, renew).await
     }
 
     /// Steps 1 and 2, again whenever somebody else writes to the case in between.
     async fn intend(
         &self,
         id: CaseId,
-        command: jit_core::CommandId,
-        by: &PrincipalId,
+        minter: Minter<'_>,
         issuer: &dyn CredentialIssuer,
+        renew: bool,
     ) -> Result<(Turn, CredentialId), BrokerError> {
         loop {
             let case = self.load_existing(id).await?;
@@ -75,12 +107,17 @@ impl Broker {
             let (Some(request), Some(retain)) = (case.request(), case.retain()) else {
                 return Err(refused(Refusal::Phase(case.phase())));
             };
-            if !case.interested().contains(by) {
+            if let Minter::Holder { by, .. } = minter
+                && !case.interested().contains(by)
+            {
                 let refusal = Refusal::NotOwn(by.clone());
                 let command = Command::Refuse { by: by.clone(), act: code!("issue"), refusal };
                 return Err(self.outcome_turn(id, &command).await?.refused());
             }
-            case.may_mint(read.at).map_err(refused)?;
+            if let Some(before) = minter.command().and_then(|command| issued_before(&case, command)) {
+                return Err(before);
+            }
+            case.may_mint(read.at, renew).map_err(refused)?;
             let capabilities = issuer.capabilities();
             let window = case.issuable_window(read.at, self.settings.backdate, &capabilities).map_err(refused)?;
             let issued = issuer.fit(window).ok_or_else(|| BrokerError::NotMintable {
@@ -96,10 +133,10 @@ impl Broker {
                 }
             }
             let (parent, guard) = self.parent_of(request.submitted.parent.as_ref(), read.at).await?;
-            let request = Request::from_submitted(&request.submitted, retain.clone());
+            let request = case.standing_request().ok_or_else(|| refused(Refusal::Phase(case.phase())))?;
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
             let credential = CredentialId::v7(read.at, self.recorder.random()?);
-            let intend = Command::Intend(Intend {
+            let intend = Intend {
                 credential,
                 issuer: issuer.name().clone(),
                 capabilities,
@@ -108,10 +145,16 @@ impl Broker {
                 resolve_at: read.at.saturating_add(self.settings.resolve_after),
                 evaluated,
                 parent,
-            });
-            let origin = StepOrigin::command(command, request.retain().clone());
+            };
+            let intend = if renew { Command::Renew(intend) } else { Command::Intend(intend) };
+            let origin = StepOrigin { command: minter.command(), ..StepOrigin::internal(retain.clone()) };
             match self.try_turn(case, &[intend], &origin, guard).await {
-                Ok(turn) => return Ok((turn.accepted()?, credential)),
+                Ok(turn) => {
+                    if turn.outcome == Err(Refusal::NoLongerPermitted) {
+                        Box::pin(self.after_end(turn.case.clone())).await?;
+                    }
+                    return Ok((turn.accepted()?, credential));
+                }
                 Err(NotTaken::Conflict) => {}
                 Err(NotTaken::Failed(error)) => return Err(error),
             }
@@ -124,22 +167,38 @@ impl Broker {
         parent: Option<&ParentGrant>,
         now: Timestamp,
     ) -> Result<(ParentState, Option<(StreamId, Expected)>), BrokerError> {
-        let Some(parent) = parent else { return Ok((ParentState::None, None)) };
+        let (extent, guard) = self.parent_extent(parent, now).await?;
+        let state = match extent {
+            ParentExtent::None => ParentState::None,
+            ParentExtent::Active(_) => ParentState::Active,
+            ParentExtent::Gone => ParentState::Gone,
+        };
+        Ok((state, guard))
+    }
+
+    /// The same, with the window that the parent grant has now.
+    pub(crate) async fn parent_extent(
+        &self,
+        parent: Option<&ParentGrant>,
+        now: Timestamp,
+    ) -> Result<(ParentExtent, Option<(StreamId, Expected)>), BrokerError> {
+        let Some(parent) = parent else { return Ok((ParentExtent::None, None)) };
         let above = self.load(parent.case).await?;
         let path = above.request().and_then(|r| r.submitted.parent.as_ref()).map(|p| {
             let mut path = p.path.clone();
             path.push(p.grant);
             path
         });
-        let as_claimed = above.grant().is_some_and(|g| {
+        let as_claimed = above.grant().filter(|g| {
             g.id == parent.grant
                 && parent.scope.is_within(&g.approved.scope)
                 && parent.window.is_within(&g.approved.approved)
                 && parent.path == path.unwrap_or_default()
                 && above.barred().iter().all(|holder| parent.holders.contains(holder))
         });
-        let state = if as_claimed && above.is_active(now) { ParentState::Active } else { ParentState::Gone };
-        Ok((state, Some((above.stream(), above.expected()))))
+        let window = as_claimed.filter(|_| above.is_active(now)).map(|g| g.approved.approved);
+        let extent = window.map_or(ParentExtent::Gone, ParentExtent::Active);
+        Ok((extent, Some((above.stream(), above.expected()))))
     }
 
     /// The proven record of a turn that is about a credential.
@@ -227,13 +286,16 @@ impl Broker {
         case: CaseId,
         credential: CredentialId,
         minted: Minted,
+        renew: bool,
     ) -> Result<Issued, BrokerError> {
         let Minted { descriptor, secret } = minted;
-        let command = Command::Issued { credential, descriptor: descriptor.clone() };
-        let reason = match self.outcome_turn(case, &command).await {
+        let reason = match self.issued_turn(case, credential, &descriptor, renew).await {
             Ok(turn) => match (&turn.outcome, self.proven(&turn, &turn.case, credential).await) {
                 (Ok(()), Ok(recorded)) => match secret.map(|sealed| sealed.open(&recorded)).transpose() {
-                    Ok(secret) => return Ok(Issued { descriptor, secret }),
+                    Ok(secret) => {
+                        self.take_superseded_back(&turn, credential).await;
+                        return Ok(Issued { descriptor, secret });
+                    }
                     Err(error) => error.to_string(),
                 },
                 (Err(refusal), _) => {
@@ -263,6 +325,46 @@ impl Broker {
             tracing::error!(%case, %credential, "a credential that was not released could not be revoked");
         }
         Err(BrokerError::NotReleased { credential, reason })
+    }
+}
+
+/// Who has a credential issued.
+#[derive(Clone, Copy)]
+pub(crate) enum Minter<'a> {
+    /// Its holder, under an idempotency key.
+    Holder {
+        /// Who.
+        by: &'a PrincipalId,
+        /// The command.
+        command: CommandId,
+    },
+    /// Nobody: its window opened or was extended.
+    Nobody,
+}
+
+impl Minter<'_> {
+    fn command(&self) -> Option<CommandId> {
+        match self {
+            Self::Holder { command, .. } => Some(*command),
+            Self::Nobody => None,
+        }
+    }
+}
+
+/// What a command that had a credential issued before is answered with (INV-20).
+fn issued_before(case: &Case, command: CommandId) -> Option<BrokerError> {
+    let first = case.caused_by(command)?;
+    let refused = |refusal| Some(BrokerError::Refused { case: case.id(), refusal });
+    if !matches!(first, Event::PolicyEvaluated(_)) {
+        return Some(refused_before(case, command));
+    }
+    match case.credentials().iter().find(|(_, c)| c.command == Some(command)) {
+        None => refused(Refusal::Phase(case.phase())),
+        Some((id, credential)) => match &credential.descriptor {
+            Some(descriptor) => refused(Refusal::SecretNotRetained(Box::new(descriptor.clone()))),
+            None if credential.is_unresolved() => refused(Refusal::Unresolved(*id)),
+            None => refused(Refusal::Credential(*id)),
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lifecycle of access: submit, approve, issue, end, expire, revoke, reconcile.
+//! The lifecycle of access: submit, approve, issue, extend, end, expire, revoke, reconcile.
 //!
 //! A [`Broker`] composes a [`Log`](jit_store::Log), a policy and issuers. It holds no state of its own that matters: what a
 //! case is, its records say, so any number of brokers share a log, and one that starts again loads nothing.
@@ -22,11 +22,14 @@ mod config;
 mod ending;
 mod error;
 mod evaluating;
+mod extending;
 mod issuing;
+mod opening;
 mod publishing;
 mod refusing;
 mod revoking;
 mod submitting;
+mod superseding;
 mod sweeping;
 mod turn;
 
@@ -34,6 +37,7 @@ pub use acting::ApprovalAct;
 pub use broker::{Broker, BrokerBuilder};
 pub use config::{MAX_BACKDATE, Settings};
 pub use error::BrokerError;
+pub use extending::Extension;
 pub use issuing::Issued;
 pub use submitting::Submitted;
 pub use sweeping::Swept;

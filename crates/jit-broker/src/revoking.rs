@@ -6,7 +6,7 @@ use jit_core::{
 };
 use jit_issuer::{ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
 
-use crate::{broker::Broker, error::BrokerError, issuing::backoff};
+use crate::{broker::Broker, error::BrokerError, issuing::backoff, turn::Turn};
 
 impl Broker {
     /// Takes back every credential of an ended grant that may still live and has not been tried.
@@ -27,10 +27,17 @@ impl Broker {
         let resolve_at = now.saturating_add(self.settings.resolve_after);
         let intend = Command::IntendRevocation { credential, cause: code!("grant_ended"), resolve_at };
         let turn = self.outcome_turn(id, &intend).await?;
-        let (Ok(()), Some(appended)) = (&turn.outcome, &turn.appended) else {
+        if turn.outcome.is_err() {
             // Somebody else is at it, or it is dead already.
             return Ok(());
-        };
+        }
+        self.take_back(&turn, credential).await
+    }
+
+    /// The effect and the outcome of an attempt that a turn put on record.
+    pub(crate) async fn take_back(&self, turn: &Turn, credential: CredentialId) -> Result<(), BrokerError> {
+        let id = turn.case.id();
+        let Some(appended) = &turn.appended else { return Ok(()) };
         let Some(known) = turn.case.credentials().get(&credential) else { return Ok(()) };
         let Some(descriptor) = known.descriptor.clone() else { return Ok(()) };
         let descriptor = named_as_intended(descriptor, credential, &known.intended.issuer);

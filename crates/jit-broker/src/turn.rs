@@ -171,7 +171,7 @@ impl Broker {
         Ok(Some(ledger))
     }
 
-    /// The ledger entries for a grant that became active or ended between two states of its case (INV-21).
+    /// The ledger entries for a grant that became active, was extended or ended between two states of its case (INV-21).
     fn enter(
         &self,
         ledger: &mut Entitlement,
@@ -187,6 +187,13 @@ impl Broker {
             && let Some(head) = after.head()
         {
             entries.push(ledger.change(true, after, head.leaf, &self.recorder, read)?);
+        }
+        let extended = |case: &Case| case.grant().and_then(|g| g.extended);
+        if active(before)
+            && extended(before) != extended(after)
+            && let Some(leaf) = extended(after)
+        {
+            entries.push(ledger.change(true, after, leaf, &self.recorder, read)?);
         }
         if let Some(end) = end.filter(|_| active(after)) {
             entries.push(ledger.change(false, after, end.leaf, &self.recorder, read)?);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    code,
     digest::PolicyDigest,
     obligation::Obligations,
     text::{Code, RuleId, Version},
@@ -89,6 +90,16 @@ impl Decision {
     #[must_use]
     pub fn permits(&self) -> bool {
         self.outcome == Outcome::Permit && self.errors.is_empty()
+    }
+
+    /// Why access is denied, as a code, when it is.
+    #[must_use]
+    pub(crate) fn denial(&self) -> Code {
+        match (self.errors.is_empty(), self.determining.is_empty()) {
+            (false, _) => code!("evaluation_failed"),
+            (true, false) => code!("forbidden"),
+            (true, true) => code!("no_rule_permits"),
+        }
     }
 
     /// The rule that permitted, when one did: the approver of a grant that needs no person.

@@ -121,6 +121,17 @@ impl Obligations {
         &self.conditions
     }
 
+    /// What has been met once these demands and then those on an extension were: the approvals of both, the conditions of
+    /// the grant, and the longest window that the later decision allows.
+    #[must_use]
+    pub(crate) fn extended_by(self, extension: &Obligations) -> Obligations {
+        let approvals = match (self.approvals, &extension.approvals) {
+            (Some(mine), Some(theirs)) => Some(mine.strictest(theirs)),
+            (mine, theirs) => mine.or_else(|| theirs.clone()),
+        };
+        Obligations { approvals, max_duration: extension.max_duration, conditions: self.conditions }
+    }
+
     /// Whether whatever satisfies `other` satisfies these demands too (INV-08, re-evaluation).
     #[must_use]
     pub fn no_stricter_than(&self, other: &Obligations) -> bool {

@@ -86,6 +86,8 @@ impl Lookup {
 pub enum DueTask {
     /// The request lapses.
     Lapse,
+    /// The grant's window opens.
+    Open,
     /// The grant's window ends.
     Expire,
     /// The grant has ended: credentials are taken back and what hangs below ends too, until the case is closed.
@@ -148,7 +150,10 @@ pub fn project(record: &Record) -> Projection {
             p.lookups.extend(header.refs.grant.map(|grant| Lookup::new(LookupFamily::Grant, grant)));
             p.done.push(due(DueTask::Lapse));
             p.due.push((due(DueTask::Expire), e.approved.end()));
+            // A window that is open already has its holder at hand.
+            p.due.extend((header.at < e.approved.start()).then(|| (due(DueTask::Open), e.approved.start())));
         }
+        Event::GrantActivated(_) => p.done.push(due(DueTask::Open)),
         Event::GrantExtended(e) => p.due.push((due(DueTask::Expire), e.approved.end())),
         Event::GrantDenied(_) | Event::RequestWithdrawn(_) | Event::RequestLapsed(_) => {
             p.done.push(due(DueTask::Lapse));
@@ -156,7 +161,7 @@ pub fn project(record: &Record) -> Projection {
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
         // An end is not done with when it is recorded: what follows from it may fail, and is due until the case is closed.
         _ if is_end(&header.kind) => {
-            p.done.push(due(DueTask::Expire));
+            p.done.extend([due(DueTask::Open), due(DueTask::Expire)]);
             p.due.push((due(DueTask::FollowEnd), header.at));
         }
         Event::CaseClosed(_) => p.done.push(due(DueTask::FollowEnd)),

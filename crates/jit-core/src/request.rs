@@ -257,6 +257,12 @@ impl Request {
         }
     }
 
+    /// The request with another window and the reason given for it, to be judged as an extension.
+    #[must_use]
+    pub fn extended_to(self, window: Window, justification: Option<Justification>) -> Self {
+        Self { window, justification, ..self }
+    }
+
     /// The record of this request.
     #[must_use]
     pub fn to_submitted(&self) -> RequestSubmitted {

@@ -17,7 +17,9 @@ use world::{
     World, at, at_most,
     forge::Forgery,
     person, policy, quorum, scope,
-    story::{DERIVED, EMERGENCY, EXPIRED, FAILED, REVOKED, STORY, WITHDRAWN, check_whole, stream, violated_alone},
+    story::{
+        DERIVED, EMERGENCY, EXPIRED, EXTENDED, FAILED, REVOKED, STORY, WITHDRAWN, check_whole, stream, violated_alone,
+    },
     window, word,
 };
 
@@ -81,6 +83,77 @@ const VIOLATIONS: &[(InvariantId, &str, Edit)] = &[
     (InvariantId::Inv05, "longer than the policy allows", |f| {
         let all = Obligations::merge([quorum(&[("sre", 1), ("dba", 1)]), at_most(60)]).unwrap();
         content!(f, REVOKED, PolicyEvaluated, 0).decision.obligations = all;
+    }),
+    (InvariantId::Inv05, "extended beyond what was asked", |f| {
+        content!(f, EXTENDED, GrantExtended, 0).approved = window(0, 3001);
+    }),
+    (InvariantId::Inv05, "extended beyond what the policy allows", |f| {
+        let all = Obligations::merge([quorum(&[("sre", 1), ("dba", 1)]), at_most(2999)]).unwrap();
+        content!(f, EXTENDED, PolicyEvaluated, 2).decision.obligations = all;
+        // What is issued then must not be stricter either.
+        let all = Obligations::merge([quorum(&[("sre", 1), ("dba", 1)]), at_most(2999)]).unwrap();
+        content!(f, EXTENDED, PolicyEvaluated, 3).decision.obligations = all;
+    }),
+    (InvariantId::Inv05, "an extension shifts the window", |f| {
+        content!(f, EXTENDED, GrantExtended, 0).approved = window(1, 3000);
+        content!(f, EXTENDED, CredentialIntended, 1).issued = window(1, 3000);
+        content!(f, EXTENDED, CredentialIssued, 1).descriptor.window = window(1, 3000);
+    }),
+    (InvariantId::Inv05, "extended by a decision that denies", |f| {
+        content!(f, EXTENDED, PolicyEvaluated, 2).decision.outcome = Outcome::Deny;
+    }),
+    (InvariantId::Inv05, "extended without an approval", |f| {
+        f.get(stream(EXTENDED), &Kind::GrantExtended, 0).refs.approvals.clear();
+    }),
+    (InvariantId::Inv05, "an extension that was not given", |f| {
+        let failed = f.find(stream(EXTENDED), &Kind::ExtensionFailed, 0);
+        f.0[failed].event = GrantExtended { approved: window(0, 3500) }.into();
+    }),
+    (InvariantId::Inv05, "issued beyond the extension", |f| {
+        content!(f, EXTENDED, CredentialIntended, 1).issued = window(0, 3001);
+    }),
+    (InvariantId::Inv01, "issued on the extension of another grant", |f| {
+        f.get(stream(EXTENDED), &Kind::GrantExtended, 0).refs.approved_by = None;
+    }),
+    (InvariantId::Inv01, "issued on an extension under another policy", |f| {
+        f.get(stream(EXTENDED), &Kind::GrantExtended, 0).refs.policy = Some(PolicyDigest::from_bytes([8; 32]));
+    }),
+    (InvariantId::Inv07, "the recipient approves an extension", |f| {
+        content!(f, EXTENDED, ApprovalRecorded, 1).approver = person("dave").id();
+    }),
+    (InvariantId::Inv07, "one person approves an extension twice", |f| {
+        content!(f, EXTENDED, ApprovalRecorded, 2).approver = person("bob").id();
+    }),
+    (InvariantId::Inv08, "another extension is approved", |f| {
+        content!(f, EXTENDED, ApprovalRecorded, 1).approved = window(0, 2900);
+    }),
+    (InvariantId::Inv08, "the approval of the request counts for an extension", |f| {
+        let first = f.get(stream(EXTENDED), &Kind::ApprovalRecorded, 0).leaf;
+        f.get(stream(EXTENDED), &Kind::GrantExtended, 0).refs.approvals.push(first);
+    }),
+    (InvariantId::Inv08, "the decision on an extension names no extension", |f| {
+        f.get(stream(EXTENDED), &Kind::PolicyEvaluated, 4).refs.cause = None;
+    }),
+    (InvariantId::Inv08, "after an extension the decision at issuance names the first", |f| {
+        let first = f.get(stream(EXTENDED), &Kind::PolicyEvaluated, 0).leaf;
+        f.get(stream(EXTENDED), &Kind::PolicyEvaluated, 3).refs.cause = Some(first);
+    }),
+    (InvariantId::Inv08, "issued though the policy demands more than of the extension", |f| {
+        let all = Obligations::merge([quorum(&[("sre", 2), ("dba", 1)]), at_most(7200)]).unwrap();
+        content!(f, EXTENDED, PolicyEvaluated, 3).decision.obligations = all;
+    }),
+    (InvariantId::Inv09, "the quorum of an extension is not met", |f| {
+        let all = Obligations::merge([quorum(&[("sre", 2), ("dba", 1)]), at_most(7200)]).unwrap();
+        content!(f, EXTENDED, PolicyEvaluated, 2).decision.obligations = all;
+    }),
+    (InvariantId::Inv15, "an extension outlasts the parent", |f| {
+        content!(f, EXPIRED, RequestSubmitted, 0).requested = window(0, 2900);
+        content!(f, EXPIRED, ApprovalRecorded, 0).approved = window(0, 2900);
+        content!(f, EXPIRED, GrantApproved, 0).approved = window(0, 2900);
+        content!(f, EXPIRED, CredentialIntended, 0).issued = window(0, 2900);
+        content!(f, EXPIRED, CredentialPrepared, 0).descriptor.window = window(0, 2900);
+        content!(f, EXPIRED, CredentialIssued, 0).descriptor.window = window(0, 2900);
+        content!(f, EXTENDED, RequestSubmitted, 0).parent.as_mut().unwrap().window = window(0, 2900);
     }),
     (InvariantId::Inv06, "issued beyond approved", |f| {
         content!(f, EXPIRED, CredentialIntended, 0).scope = scope("database:prod", &["read"]);

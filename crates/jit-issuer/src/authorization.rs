@@ -1,7 +1,7 @@
 //! The right to mint one credential, made from its recorded intent and nothing else.
 
 use jit_core::{
-    Case, CaseGrant, CaseId, Condition, CredentialDescriptor, CredentialId, CredentialIntended, GrantId,
+    Case, CaseDecision, CaseGrant, CaseId, Condition, CredentialDescriptor, CredentialId, CredentialIntended, GrantId,
     IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId, Recorded,
     Scope, Window,
 };
@@ -204,15 +204,16 @@ impl MintAuthorization {
     }
 }
 
-/// Whether the approvals that count meet the quorum of the first decision; a rule's approval does if it asks for none.
+/// Whether the approvals that count meet the quorum of each decision that the grant rests on, the one on the request and
+/// those on extensions; a rule's approval does if it asks for none.
 fn is_approved(case: &Case) -> bool {
-    let approvals: Vec<_> = case.counting_approvals().collect();
-    let groups: Vec<_> = approvals.iter().filter_map(|a| a.approval.group.clone()).collect();
-    case.first_decision().is_some_and(|first| {
-        first.decision.permits()
-            && !approvals.is_empty()
-            && first.decision.obligations.approvals().is_none_or(|quorum| quorum.is_met(&groups))
-    })
+    let is_met = |decided: &CaseDecision| {
+        let approvals: Vec<_> = case.approvals_for(decided.leaf).collect();
+        let groups: Vec<_> = approvals.iter().filter_map(|a| a.approval.group.clone()).collect();
+        let quorum = decided.decision.obligations.approvals();
+        decided.decision.permits() && !approvals.is_empty() && quorum.is_none_or(|quorum| quorum.is_met(&groups))
+    };
+    case.first_decision().is_some() && case.standing_decisions().all(is_met)
 }
 
 fn is_within(intended: &CredentialIntended, grant: &CaseGrant) -> bool {

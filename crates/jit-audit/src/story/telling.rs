@@ -48,6 +48,15 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
             (format!("access denied by {by}: {}", e.cause), said("reason", e.reason.as_ref().map(|r| r.as_str())))
         }
         Event::GrantActivated(e) => (format!("access active since {}", e.actual_start), Vec::new()),
+        Event::ExtensionRequested(e) => (
+            format!("{} asked for more time, {}", who(&e.by), window(&e.requested)),
+            said("justification", e.justification.as_ref().map(|j| j.as_str())),
+        ),
+        Event::ExtensionFailed(e) => {
+            let by = e.by.as_ref().map_or(String::new(), |by| format!(" by {}", who(by)));
+            let reason = said("reason", e.reason.as_ref().map(|r| r.as_str()));
+            (format!("no more time was given{by}: {}", e.cause), reason)
+        }
         Event::GrantExtended(e) => (format!("access extended, {}", window(&e.approved)), Vec::new()),
         Event::CredentialIntended(e) => {
             let what = format!("{}, {}", scope(&e.scope), window(&e.issued));

@@ -193,7 +193,7 @@ impl World {
         let entropy = Arc::new(SeededEntropy::new(1));
         let anchor = tempfile::tempdir().unwrap();
         let backend = Arc::new(FailingBackend::new(backend));
-        let config = config(&clock, &entropy, anchor.path());
+        let config = config(clock.clone(), &entropy, anchor.path());
         let log = Log::create(backend.clone(), config).await.unwrap();
         let effects = Arc::new(EffectCounter::new(issuer.clone()));
         let broker = broker(log, effects.clone());
@@ -203,8 +203,17 @@ impl World {
 
     /// Another process on the same log: nothing is carried over but what the store holds.
     pub async fn restarted(&self) -> Broker {
-        let log =
-            Log::open(self.backend.clone(), config(&self.clock, &self.entropy, self.anchor.path())).await.unwrap();
+        let log = Log::open(self.backend.clone(), config(self.clock.clone(), &self.entropy, self.anchor.path()))
+            .await
+            .unwrap();
+        let broker = broker(log, self.effects.clone());
+        broker.adopt(snapshot()).await.unwrap();
+        broker
+    }
+
+    /// Another process on the same log, with another clock.
+    pub async fn on_clock(&self, clock: Arc<dyn Clock>) -> Broker {
+        let log = Log::open(self.backend.clone(), config(clock, &self.entropy, self.anchor.path())).await.unwrap();
         let broker = broker(log, self.effects.clone());
         broker.adopt(snapshot()).await.unwrap();
         broker
@@ -264,14 +273,14 @@ pub async fn assert_invariants(log: &Log, as_of: Timestamp) {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
-fn config(clock: &Arc<ManualClock>, entropy: &Arc<SeededEntropy>, anchor: &std::path::Path) -> LogConfig {
+fn config(clock: Arc<dyn Clock>, entropy: &Arc<SeededEntropy>, anchor: &std::path::Path) -> LogConfig {
     let name = KeyName::parse("jit.example/evidence/test").unwrap();
     let signer = Arc::new(Ed25519Signer::new(SignerKey::from_seed(name, [3; 32])));
     let anchor = Arc::new(FileAnchor::new(anchor.join("checkpoint")));
     let mut writer = [0; 10];
     entropy.fill(&mut writer).unwrap();
     let writer = WriterId::v7(start(), writer);
-    LogConfig::new(signer, anchor, retention(), index_key(), writer, clock.clone()).entropy(entropy.clone())
+    LogConfig::new(signer, anchor, retention(), index_key(), writer, clock).entropy(entropy.clone())
 }
 
 fn broker(log: Log, issuer: Arc<EffectCounter>) -> Broker {

@@ -2,9 +2,10 @@
 
 use crate::{
     case::{
-        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseGrant, CaseObligation, CaseRequest, MintState,
-        Phase, RevocationState,
+        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseExtension, CaseGrant, CaseObligation,
+        CaseRequest, ExtensionState, MintState, Phase, RevocationState,
     },
+    decision::EvaluationPurpose,
     digest::LeafHash,
     ending::Ending,
     event::{Event, EventError, Kind},
@@ -101,14 +102,16 @@ impl Case {
             Event::RequestWithdrawn(_) => self.unsuccessful = Some(Phase::Withdrawn),
             Event::RequestLapsed(_) => self.unsuccessful = Some(Phase::Lapsed),
             Event::GrantDenied(_) => self.unsuccessful = Some(Phase::Denied),
-            Event::PolicyEvaluated(e) => self.decisions.push(CaseDecision {
-                id: header.id,
-                leaf,
-                purpose: e.purpose,
-                decision: e.decision.clone(),
-            }),
+            Event::PolicyEvaluated(e) => {
+                if e.purpose == EvaluationPurpose::Extension {
+                    self.pending()?.decision = Some(leaf);
+                }
+                let (purpose, decision) = (e.purpose, e.decision.clone());
+                self.decisions.push(CaseDecision { id: header.id, leaf, purpose, decision });
+            }
             Event::ApprovalRecorded(e) => {
-                self.approvals.push(CaseApproval { leaf, approval: e.clone(), counts: true });
+                let decision = header.refs.decision;
+                self.approvals.push(CaseApproval { leaf, approval: e.clone(), decision, counts: true });
             }
             Event::ApprovalWithdrawn(e) => {
                 self.approvals.iter_mut().find(|a| a.leaf == e.approval)?.counts = false;
@@ -118,9 +121,29 @@ impl Case {
             }
             Event::GrantApproved(e) => {
                 let id = header.refs.grant?;
-                self.grant = Some(CaseGrant { id, leaf, approved: e.clone(), activated: None, end: None });
+                self.grant =
+                    Some(CaseGrant { id, leaf, approved: e.clone(), extended: None, activated: None, end: None });
             }
-            Event::GrantExtended(e) => self.grant.as_mut()?.approved.approved = e.approved,
+            Event::ExtensionRequested(e) => self.extensions.push(CaseExtension {
+                leaf,
+                asked: e.clone(),
+                command: header.refs.command,
+                decision: None,
+                state: ExtensionState::Pending,
+            }),
+            Event::ExtensionFailed(e) => {
+                let extension = self.pending()?;
+                extension.state = ExtensionState::Failed(e.cause.clone());
+                let decision = extension.decision;
+                let given = self.approvals.iter_mut().filter(|a| decision.is_some() && a.decision == decision);
+                given.for_each(|a| a.counts = false);
+            }
+            Event::GrantExtended(e) => {
+                self.pending()?.state = ExtensionState::Granted;
+                let grant = self.grant.as_mut()?;
+                grant.approved.approved = e.approved;
+                grant.extended = Some(leaf);
+            }
             Event::GrantActivated(e) => self.grant.as_mut()?.activated = Some(e.actual_start),
             Event::GrantExpired(e) => self.fold_end(record, &e.ending)?,
             Event::GrantRevoked(e) => self.fold_end(record, &e.ending)?,
@@ -138,6 +161,7 @@ impl Case {
                 let fresh = CaseCredential {
                     intended_leaf: leaf,
                     intended: e.clone(),
+                    command: header.refs.command,
                     decision: header.refs.decision,
                     mint: MintState::Pending,
                     descriptor: None,
@@ -156,6 +180,10 @@ impl Case {
             }
         }
         Some(())
+    }
+
+    fn pending(&mut self) -> Option<&mut CaseExtension> {
+        self.extensions.last_mut().filter(|e| e.state == ExtensionState::Pending)
     }
 
     fn fold_end(&mut self, record: &Record, ending: &Ending) -> Option<()> {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crate::{
     approval::ApprovalMethod,
     case::{
-        Case, MAX_REFUSALS, Phase,
+        Case, MAX_REFUSALS,
         command::{Approve, Context, Decided},
         refusal::Refusal,
     },
     code,
-    event::{ApprovalRecorded, CommandRefused, Event, GrantApproved, GrantDenied},
+    event::{ApprovalRecorded, CommandRefused, Event, ExtensionFailed, GrantApproved, GrantDenied, GrantExtended},
     principal::{Principal, PrincipalId},
     text::{Code, GroupName, Prose},
 };
@@ -25,17 +25,21 @@ impl Case {
 
     fn try_approve(&self, act: &Approve, context: &Context) -> Result<Vec<Event>, Refusal> {
         self.may_judge(&act.approver, &act.group, &act.member_of)?;
-        let (Some(request), Some(first)) = (&self.request, self.first_decision()) else {
+        let (Some(request), Some(asked)) = (&self.request, self.asked()) else {
             return Err(Refusal::Phase(self.phase()));
         };
-        let Some(approved) = self.approved_window(context.now) else {
-            return Err(Refusal::NotDue(request.submitted.requested.end()));
+        // A late approval leaves the rest of a request; an extension that is approved when the window is over is too late.
+        let open = if asked.extends { self.grant.as_ref().map(|g| g.approved.approved) } else { Some(asked.window) };
+        let Some(approved) = open.and_then(|open| open.remainder(context.now)) else {
+            return Err(Refusal::WindowOver(open.unwrap_or(asked.window).end()));
         };
+        let first = asked.decision;
         if self.approval_content(&act.approver).as_ref() != Some(&act.content) {
             return Err(Refusal::Content);
         }
         let quorum = first.decision.obligations.approvals();
-        let mut given: Vec<GroupName> = self.counting_approvals().filter_map(|a| a.approval.group.clone()).collect();
+        let mut given: Vec<GroupName> =
+            self.approvals_for(first.leaf).filter_map(|a| a.approval.group.clone()).collect();
         if !quorum.is_some_and(|q| q.missing(&given).any(|(group, _)| *group == act.group)) {
             return Err(Refusal::GroupNotAsked(act.group.clone()));
         }
@@ -46,9 +50,9 @@ impl Case {
                 approver: act.approver.id(),
                 method: ApprovalMethod::QuorumMember,
                 group: Some(act.group.clone()),
-                request: request.leaf,
+                request: asked.request,
                 scope: request.submitted.scope.clone(),
-                approved: request.submitted.requested,
+                approved: asked.window,
                 conditions: conditions.clone(),
                 comment: act.comment.clone(),
                 authentication: act.authentication.clone(),
@@ -56,7 +60,10 @@ impl Case {
             }
             .into(),
         ];
-        if quorum.is_some_and(|q| q.is_met(&given)) {
+        let met = quorum.is_some_and(|q| q.is_met(&given));
+        if met && asked.extends {
+            events.push(GrantExtended { approved: asked.window }.into());
+        } else if met {
             events.push(
                 GrantApproved {
                     recipient: request.submitted.recipient.clone(),
@@ -79,21 +86,22 @@ impl Case {
         reason: Option<&Prose>,
     ) -> Decided {
         match self.may_judge(by, group, member_of) {
-            Ok(()) => Decided::done([GrantDenied {
-                by: Some(by.id()),
-                cause: code!("denied_by_approver"),
-                reason: reason.cloned(),
+            Ok(()) => {
+                let (by, cause, reason) = (Some(by.id()), code!("denied_by_approver"), reason.cloned());
+                if self.asked().is_some_and(|asked| asked.extends) {
+                    return Decided::done([ExtensionFailed { by, cause, reason }.into()]);
+                }
+                Decided::done([GrantDenied { by, cause, reason }.into()])
             }
-            .into()]),
             Err(refusal) => self.refused_act(by.id(), code!("deny"), refusal),
         }
     }
 
     /// Whether somebody may approve or deny for a group now.
     fn may_judge(&self, by: &Principal, group: &GroupName, member_of: &BTreeSet<GroupName>) -> Result<(), Refusal> {
-        if self.phase() != Phase::AwaitingApprovals {
+        let Some(asked) = self.asked() else {
             return Err(Refusal::Phase(self.phase()));
-        }
+        };
         let id = by.id();
         if matches!(by, Principal::Rule { .. } | Principal::Agent(_)) {
             return Err(Refusal::NotAPerson);
@@ -104,10 +112,10 @@ impl Case {
         if self.barred().contains(&id) {
             return Err(Refusal::Interested(id));
         }
-        if self.counting_approvals().any(|a| a.approval.approver == id) {
+        if self.approvals_for(asked.decision.leaf).any(|a| a.approval.approver == id) {
             return Err(Refusal::ApprovedAlready(id));
         }
-        let quorum = self.first_decision().and_then(|d| d.decision.obligations.approvals());
+        let quorum = asked.decision.decision.obligations.approvals();
         if quorum.is_some_and(|q| q.names(group)) { Ok(()) } else { Err(Refusal::GroupNotAsked(group.clone())) }
     }
 

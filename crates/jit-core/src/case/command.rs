@@ -11,6 +11,7 @@ use crate::{
     digest::LeafHash,
     event::Event,
     ids::{CredentialId, EntitlementId, GrantId, ObligationId},
+    justification::Justification,
     principal::{Principal, PrincipalId},
     request::{Request, RequestLimits},
     text::{Code, GroupName, IssuerName, Line, Prose},
@@ -76,6 +77,39 @@ pub enum ParentState {
     Active,
     /// The parent is not active.
     Gone,
+}
+
+/// What is known of the parent grant when a grant below it is to last longer (INV-15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParentExtent {
+    /// The request has no parent.
+    None,
+    /// The parent is active in this window, and its stream is guarded by the append.
+    Active(Window),
+    /// The parent is not active.
+    Gone,
+}
+
+/// The wish for more time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extend {
+    /// Who asks.
+    pub by: PrincipalId,
+    /// Until when access is asked for.
+    pub until: Timestamp,
+    /// Why.
+    pub justification: Justification,
+    /// What is known of the parent grant.
+    pub parent: ParentExtent,
+}
+
+/// The opening of a window that was scheduled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// The decision at the opening.
+    pub evaluated: EvaluatedDecision,
+    /// What is known of the parent grant.
+    pub parent: ParentState,
 }
 
 /// Who ends a grant before its time.
@@ -151,8 +185,25 @@ pub enum Command {
     },
     /// Nobody decided in time.
     Lapse,
+    /// The approved window opened.
+    Open(Open),
+    /// Ask for more time.
+    Extend(Extend),
+    /// Record the policy's decision on the extension asked for.
+    EvaluateExtension(EvaluatedDecision),
+    /// Take the extension asked for back.
+    WithdrawExtension {
+        /// Who takes it back.
+        by: PrincipalId,
+        /// Why.
+        reason: Option<Prose>,
+    },
+    /// Nobody decided on the extension in time.
+    LapseExtension,
     /// Intend to mint.
     Intend(Intend),
+    /// Intend to mint a fresh credential while an earlier one still lives.
+    Renew(Intend),
     /// Record that the target prepared the credential.
     Prepared {
         /// Which.

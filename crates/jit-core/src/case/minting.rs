@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use crate::{
     case::{
-        Case, CaseCredential, CaseGrant, MintState, Phase,
-        command::{Context, Decided, Intend, ParentState, Step},
+        Case, CaseCredential, CaseGrant, MintState, Phase, RevocationState,
+        command::{Context, Decided, Intend, Step},
         refusal::Refusal,
     },
     code,
     credential::{CredentialDescriptor, IssuerCapabilities},
-    decision::EvaluationPurpose,
     event::{
-        ApprovalVoided, CredentialExpired, CredentialFailed, CredentialIntended, CredentialIssued, CredentialPrepared,
-        CredentialReconciled, CredentialUnknown, Event, GrantActivated, GrantEligibilityWithdrawn, PolicyEvaluated,
+        CredentialExpired, CredentialFailed, CredentialIntended, CredentialIssued, CredentialPrepared,
+        CredentialReconciled, CredentialUnknown, Event, GrantActivated,
     },
     ids::CredentialId,
     text::Code,
@@ -51,71 +50,66 @@ impl Case {
         Ok(window)
     }
 
-    fn live_grant(&self) -> Result<&CaseGrant, Refusal> {
+    pub(super) fn live_grant(&self) -> Result<&CaseGrant, Refusal> {
         match (&self.grant, self.phase()) {
             (Some(grant), Phase::Approved | Phase::Activated) => Ok(grant),
             (_, phase) => Err(Refusal::Phase(phase)),
         }
     }
 
-    /// Whether a mint may be intended now, before the policy is asked again.
+    /// Whether a mint may be intended now, before the policy is asked again. A credential that lives stands against it,
+    /// unless it is to be renewed; one that has died by itself does not.
     ///
     /// # Errors
     /// [`Refusal`] naming what stands against it; [`Refusal::SecretNotRetained`] if a credential is issued already.
-    pub fn may_mint(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub fn may_mint(&self, now: Timestamp, renew: bool) -> Result<(), Refusal> {
         let grant = self.live_grant()?;
         for (id, credential) in &self.credentials {
             if credential.is_unresolved() {
                 return Err(Refusal::Unresolved(*id));
             }
-            if let (true, Some(descriptor)) = (credential.may_live(), &credential.descriptor) {
+            let lives = credential.may_live() && credential.dies_at().is_none_or(|at| now < at);
+            if let (true, Some(descriptor)) = (lives && !renew, &credential.descriptor) {
                 return Err(Refusal::SecretNotRetained(Box::new(descriptor.clone())));
             }
         }
         if grant.approved.approved.contains(now) { Ok(()) } else { Err(Refusal::WindowNotOpen { now }) }
     }
 
-    pub(super) fn intend(&self, intend: &Intend, context: &Context) -> Decided {
-        match self.try_intend(intend, context) {
+    /// The credentials whose place a fresh one takes: of the same issuer, still living, not being taken back.
+    pub fn superseded_by(&self, fresh: &CredentialDescriptor, now: Timestamp) -> impl Iterator<Item = CredentialId> {
+        let lives = move |c: &CaseCredential| {
+            matches!(c.mint, MintState::Issued | MintState::FoundExisting)
+                && matches!(c.revocation, RevocationState::None | RevocationState::Failed)
+                && c.may_live()
+                && c.dies_at().is_none_or(|at| now < at)
+        };
+        let others = self.credentials.iter().filter(|(id, c)| **id != fresh.id && c.intended.issuer == fresh.issuer);
+        others.filter(move |(_, c)| lives(c)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn intend(&self, intend: &Intend, renew: bool, context: &Context) -> Decided {
+        match self.try_intend(intend, renew, context) {
             Ok(decided) => decided,
             Err(refusal) => Decided::refused(refusal),
         }
     }
 
-    fn try_intend(&self, intend: &Intend, context: &Context) -> Result<Decided, Refusal> {
-        self.may_mint(context.now)?;
+    fn try_intend(&self, intend: &Intend, renew: bool, context: &Context) -> Result<Decided, Refusal> {
+        self.may_mint(context.now, renew)?;
         let grant = self.live_grant()?;
-        let (Some(request), Some(first)) = (&self.request, self.first_decision()) else {
-            return Err(Refusal::Phase(self.phase()));
-        };
         if self.credentials.contains_key(&intend.credential) {
             return Err(Refusal::Credential(intend.credential));
         }
-        match (intend.parent, &request.submitted.parent) {
-            (ParentState::None, None) | (ParentState::Active, Some(_)) => {}
-            _ => return Err(Refusal::ParentGone),
-        }
+        self.has_parent(intend.parent)?;
         let allowed = self.issuable_window(context.now, intend.backdate, &intend.capabilities)?;
         if !intend.issued.is_within(&allowed) {
             return Err(Refusal::BeyondApproved);
         }
-        let decision = &intend.evaluated.decision;
-        let record = PolicyEvaluated {
-            purpose: EvaluationPurpose::Issuance,
-            decision: decision.clone(),
-            input: Some(intend.evaluated.input.clone()),
+        let record = match self.decide_anew(&intend.evaluated, context)? {
+            Ok(record) => record,
+            Err(withdrawn) => return Ok(withdrawn),
         };
-        let stricter = !decision.obligations.no_stricter_than(&first.decision.obligations);
-        if !decision.permits() || stricter {
-            let cause = if stricter { code!("stricter_obligations") } else { code!("no_longer_permitted") };
-            let ending = self.ending(None, cause.clone(), context)?;
-            return Ok(Decided::done([
-                record.into(),
-                ApprovalVoided { cause }.into(),
-                GrantEligibilityWithdrawn { ending }.into(),
-            ])
-            .but(Refusal::NoLongerPermitted));
-        }
         let intent = CredentialIntended {
             issuer: intend.issuer.clone(),
             capabilities: intend.capabilities.clone(),
@@ -125,7 +119,7 @@ impl Case {
             backdate_s: u32::try_from(intend.backdate.as_secs()).unwrap_or(u32::MAX),
             resolve_at: intend.resolve_at,
         };
-        let mut decided = Decided::done([record.into()]);
+        let mut decided = Decided::done([record]);
         decided.steps.push(Step { event: intent.into(), about: Some(intend.credential) });
         Ok(decided)
     }

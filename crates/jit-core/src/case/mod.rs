@@ -9,7 +9,9 @@ mod approving;
 mod command;
 mod ending;
 mod entitlement;
+mod extending;
 mod minting;
+mod opening;
 mod recording;
 mod refusal;
 mod requesting;
@@ -19,9 +21,11 @@ use std::collections::BTreeMap;
 
 pub use apply::ApplyError;
 pub use command::{
-    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Intend, ParentState, RevocationOutcome, Step,
+    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Extend, Intend, Open, ParentExtent, ParentState,
+    RevocationOutcome, Step,
 };
 pub use entitlement::{Entitlement, EntitlementError};
+pub use extending::{CaseExtension, ExtensionState, MAX_EXTENSIONS};
 pub use recording::{RecordCaseError, StepOrigin};
 pub use refusal::Refusal;
 
@@ -101,6 +105,8 @@ pub struct CaseApproval {
     pub leaf: LeafHash,
     /// What was approved, by whom.
     pub approval: ApprovalRecorded,
+    /// The leaf of the decision that asked for it.
+    pub decision: Option<LeafHash>,
     /// Whether it still counts.
     pub counts: bool,
 }
@@ -114,6 +120,8 @@ pub struct CaseGrant {
     pub leaf: LeafHash,
     /// What was approved.
     pub approved: GrantApproved,
+    /// The leaf of the last extension, after which `approved` has the longer window.
+    pub extended: Option<LeafHash>,
     /// Since when it was active.
     pub activated: Option<Timestamp>,
     /// How it ended.
@@ -176,6 +184,8 @@ pub struct CaseCredential {
     pub intended_leaf: LeafHash,
     /// What was intended.
     pub intended: CredentialIntended,
+    /// The command that asked for it, if it came with an idempotency key.
+    pub command: Option<CommandId>,
     /// The leaf of the decision at issuance.
     pub decision: Option<LeafHash>,
     /// What became of it.
@@ -251,6 +261,7 @@ pub struct Case {
     decisions: Vec<CaseDecision>,
     approvals: Vec<CaseApproval>,
     unsuccessful: Option<Phase>,
+    extensions: Vec<CaseExtension>,
     grant: Option<CaseGrant>,
     credentials: BTreeMap<CredentialId, CaseCredential>,
     obligations: BTreeMap<ObligationId, CaseObligation>,
@@ -274,6 +285,7 @@ impl Case {
             decisions: Vec::new(),
             approvals: Vec::new(),
             unsuccessful: None,
+            extensions: Vec::new(),
             grant: None,
             credentials: BTreeMap::new(),
             obligations: BTreeMap::new(),
@@ -407,23 +419,19 @@ impl Case {
         self.approvals.iter().filter(|a| a.counts)
     }
 
-    /// What an approver must be shown: the request, the decision, the policy, the window and the conditions, by digest.
+    /// What an approver must be shown: the request or the extension, the decision, the policy, the window and the conditions, by digest.
     /// `None` unless approvals are awaited.
     #[must_use]
     pub fn approval_content(&self, approver: &Principal) -> Option<ApprovalContent> {
-        if self.phase() != Phase::AwaitingApprovals {
-            return None;
-        }
-        let request = self.request.as_ref()?;
-        let first = self.first_decision()?;
+        let asked = self.asked()?;
         Some(ApprovalContent {
             v: FormatVersion::V1,
             log: self.log.clone(),
-            request: request.leaf,
-            decision: first.leaf,
-            policy: first.decision.policy,
-            window: request.submitted.requested,
-            conditions: first.decision.obligations.conditions().to_vec(),
+            request: asked.request,
+            decision: asked.decision.leaf,
+            policy: asked.decision.decision.policy,
+            window: asked.window,
+            conditions: asked.decision.decision.obligations.conditions().to_vec(),
             approver: approver.id(),
         })
     }
@@ -459,6 +467,9 @@ impl Case {
         {
             return Some(Command::Lapse);
         }
+        if self.lapsed_extension(now).is_some() {
+            return Some(Command::LapseExtension);
+        }
         if let Some(grant) = &self.grant
             && grant.end.is_none()
             && grant.approved.approved.end() <= now
@@ -479,7 +490,8 @@ impl Case {
     fn is_settled(&self) -> bool {
         let over =
             matches!(self.phase(), Phase::Refused | Phase::Denied | Phase::Withdrawn | Phase::Lapsed | Phase::Ended);
-        over && !self.credentials.values().any(|c| c.may_live() || c.is_unresolved() || c.is_being_revoked())
+        over && self.pending_extension().is_none()
+            && !self.credentials.values().any(|c| c.may_live() || c.is_unresolved() || c.is_being_revoked())
             && self.obligations.values().all(|o| o.closed)
     }
 

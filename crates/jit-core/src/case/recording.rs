@@ -2,11 +2,13 @@
 
 use crate::{
     case::{
-        Case,
+        Case, CaseDecision,
         apply::ApplyError,
         command::{Command, Context, Decided, EndBy, Step},
         refusal::Refusal,
     },
+    decision::EvaluationPurpose,
+    digest::LeafHash,
     event::{Event, Kind},
     ids::{CommandId, CredentialId},
     project::is_end,
@@ -49,7 +51,13 @@ impl Case {
             Command::Deny { by, group, member_of, reason } => self.deny(by, group, member_of, reason.as_ref()),
             Command::Withdraw { by, reason } => self.withdraw(by, reason.as_ref()),
             Command::Lapse => self.lapse(context),
-            Command::Intend(intend) => self.intend(intend, context),
+            Command::Open(open) => self.open(open, context),
+            Command::Extend(extend) => self.extend(extend, context),
+            Command::EvaluateExtension(evaluated) => self.evaluate_extension(evaluated, context),
+            Command::WithdrawExtension { by, reason } => self.withdraw_extension(by, reason.as_ref()),
+            Command::LapseExtension => self.lapse_extension(context),
+            Command::Intend(intend) => self.intend(intend, false, context),
+            Command::Renew(intend) => self.intend(intend, true, context),
             Command::Prepared { credential, descriptor } => self.prepared(*credential, descriptor),
             Command::Issued { credential, descriptor } => self.issued(*credential, descriptor, context),
             Command::MintFailed { credential, cause } => self.mint_failed(*credential, cause),
@@ -109,6 +117,8 @@ impl Case {
     /// What a record of this event refers to, from the state before it.
     fn refs(&self, event: &Event, about: Option<CredentialId>, origin: &StepOrigin) -> Refs {
         let first = self.first_decision();
+        let extension = self.pending_extension();
+        let on_extension = extension.and_then(|e| self.decision(e.decision?));
         let request_leaf = self.request.as_ref().map(|r| r.leaf);
         let end_leaf = self.grant.as_ref().and_then(|g| g.end.as_ref()).map(|e| e.leaf);
         let grant_leaf = self.grant.as_ref().map(|g| g.leaf);
@@ -125,7 +135,21 @@ impl Case {
             Event::RequestSubmitted(e) => refs.parent = e.parent.as_ref().map(|p| p.grant),
             Event::PolicyEvaluated(e) => {
                 refs.policy = Some(e.decision.policy);
-                refs.cause = first.map(|d| d.leaf).or(request_leaf);
+                refs.cause = match e.purpose {
+                    EvaluationPurpose::Request => request_leaf,
+                    EvaluationPurpose::Issuance => self.standing_decisions().last().map(|d| d.leaf),
+                    EvaluationPurpose::Extension => extension.map(|e| e.leaf),
+                };
+            }
+            Event::ExtensionRequested(_) => refs.approved_by = grant_leaf,
+            Event::ApprovalRecorded(_) | Event::ExtensionFailed(_) | Event::GrantExtended(_) if extension.is_some() => {
+                refs.decision = on_extension.map(|d| d.leaf);
+                refs.policy = on_extension.map(|d| d.decision.policy);
+                refs.cause = extension.map(|e| e.leaf);
+                if matches!(event, Event::GrantExtended(_)) {
+                    refs.approved_by = grant_leaf;
+                    refs.approvals = self.approval_leaves(on_extension);
+                }
             }
             Event::ApprovalRecorded(_) | Event::GrantDenied(_) => {
                 refs.decision = first.map(|d| d.leaf);
@@ -136,14 +160,14 @@ impl Case {
                 refs.grant = Some(self.grant_id());
                 refs.decision = first.map(|d| d.leaf);
                 refs.policy = first.map(|d| d.decision.policy);
-                refs.approvals = self.approval_leaves();
+                refs.approvals = self.approval_leaves(first);
             }
             Event::ApprovalVoided(_) => refs.cause = self.decisions.last().map(|d| d.leaf),
             Event::CredentialIntended(_) => {
                 refs.decision = self.decisions.last().map(|d| d.leaf);
                 refs.policy = self.decisions.last().map(|d| d.decision.policy);
                 refs.approved_by = grant_leaf;
-                refs.approvals = self.approval_leaves();
+                refs.approvals = self.approval_leaves(self.standing_decisions());
             }
             Event::CredentialPrepared(_)
             | Event::CredentialIssued(_)
@@ -151,7 +175,7 @@ impl Case {
             | Event::CredentialUnknown(_) => {
                 refs.decision = known.and_then(|c| c.decision);
                 refs.approved_by = grant_leaf;
-                refs.approvals = self.approval_leaves();
+                refs.approvals = self.approval_leaves(self.standing_decisions());
                 refs.cause = known.map(|c| c.intended_leaf);
             }
             Event::RevocationIntended(_) => refs.cause = end_leaf.or(known.map(|c| c.latest)),
@@ -159,10 +183,13 @@ impl Case {
             | Event::RevocationFailed(_)
             | Event::RevocationUnknown(_)
             | Event::RevocationIrrevocable(_) => refs.cause = known.and_then(|c| c.revocation_leaf),
-            Event::CredentialReconciled(_)
-            | Event::CredentialExpired(_)
-            | Event::RevocationReconciled(_)
-            | Event::GrantActivated(_) => refs.cause = known.map(|c| c.latest),
+            Event::CredentialReconciled(_) | Event::CredentialExpired(_) | Event::RevocationReconciled(_) => {
+                refs.cause = known.map(|c| c.latest)
+            }
+            // With a credential, by it; else by the decision at the opening.
+            Event::GrantActivated(_) => {
+                refs.cause = known.map(|c| c.latest).or_else(|| self.decisions.last().map(|d| d.leaf));
+            }
             Event::ObligationClosed(e) => refs.cause = self.obligations.get(&e.obligation).map(|o| o.leaf),
             Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) => refs.cause = request_leaf,
             other if is_end(&other.kind()) => {
@@ -179,8 +206,8 @@ impl Case {
         refs
     }
 
-    fn approval_leaves(&self) -> Vec<crate::digest::LeafHash> {
-        let mut leaves: Vec<_> = self.counting_approvals().map(|a| a.leaf).collect();
+    fn approval_leaves<'c>(&'c self, of: impl IntoIterator<Item = &'c CaseDecision>) -> Vec<LeafHash> {
+        let mut leaves: Vec<_> = of.into_iter().flat_map(|d| self.approvals_for(d.leaf)).map(|a| a.leaf).collect();
         leaves.sort();
         leaves
     }
@@ -194,7 +221,7 @@ pub struct StepOrigin {
     /// The retention class of a case that begins.
     pub retain: RetentionClass,
     /// The end of the parent that causes this end.
-    pub parent_end: Option<crate::digest::LeafHash>,
+    pub parent_end: Option<LeafHash>,
 }
 
 impl StepOrigin {

@@ -65,6 +65,24 @@ pub enum Refusal {
     /// The policy no longer permits, or demands more than was approved (INV-08). The grant has ended.
     #[error("the policy no longer permits the access as approved")]
     NoLongerPermitted,
+    /// The approved window is over, so it cannot be made longer.
+    #[error("the approved window ended at {0}")]
+    WindowOver(Timestamp),
+    /// An extension asks for nothing that is not approved already.
+    #[error("access is approved until {0} already")]
+    NotLonger(Timestamp),
+    /// An extension would outlast the parent grant (INV-15).
+    #[error("the parent grant ends at {0}")]
+    BeyondParent(Timestamp),
+    /// An earlier extension is not decided yet.
+    #[error("an extension is asked for already and not decided yet")]
+    ExtensionPending,
+    /// No extension awaits a decision.
+    #[error("no extension awaits a decision")]
+    NoExtension,
+    /// The case takes no more of them.
+    #[error("too many extensions were asked for")]
+    TooManyExtensions,
     /// The parent grant is not active (INV-15).
     #[error("the parent grant is not active")]
     ParentGone,
@@ -113,6 +131,12 @@ impl Refusal {
             Self::NotDue(_) => code!("not_due"),
             Self::BeyondApproved => code!("beyond_approved"),
             Self::NoLongerPermitted => code!("no_longer_permitted"),
+            Self::WindowOver(_) => code!("window_over"),
+            Self::NotLonger(_) => code!("not_longer"),
+            Self::BeyondParent(_) => code!("beyond_parent"),
+            Self::ExtensionPending => code!("extension_pending"),
+            Self::NoExtension => code!("no_extension"),
+            Self::TooManyExtensions => code!("too_many_extensions"),
             Self::ParentGone => code!("parent_gone"),
             Self::Unresolved(_) => code!("unresolved"),
             Self::SecretNotRetained(_) => code!("secret_not_retained"),

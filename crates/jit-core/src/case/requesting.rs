@@ -63,14 +63,7 @@ impl Case {
         };
         if !decision.permits() {
             let by = decision.determining.first().map(|d| PrincipalId::Rule(d.rule.clone()));
-            let cause = if decision.errors.is_empty() && by.is_some() {
-                code!("forbidden")
-            } else if decision.errors.is_empty() {
-                code!("no_rule_permits")
-            } else {
-                code!("evaluation_failed")
-            };
-            return denied(by, cause);
+            return denied(by, decision.denial());
         }
         let Some(rule) = decision.permitting_rule() else {
             return denied(None, code!("no_rule_permits"));

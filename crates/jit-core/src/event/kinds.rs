@@ -1,4 +1,4 @@
-//! The record kinds of version 1, in the order of the architecture: kind, stream, fields with their places.
+//! The record kinds of version 1: kind, stream, fields with their places. What was added to the version later stands last.
 
 use super::{
     EventError, UnknownKind,
@@ -570,5 +570,14 @@ events! {
         keep gov: StreamHead,
         /// How long the review covers, in seconds before this record.
         keep covers: Seconds,
+    }
+    /// No more time was given; the grant is as it was.
+    ExtensionFailed = "extension.failed" in Case {
+        /// Who denied it or took it back; a rule when the policy did, absent when time did.
+        keep by: Option<PrincipalId>,
+        /// Why, as a code.
+        keep cause: Code,
+        /// Why, in words.
+        personal reason: Prose,
     }
 }

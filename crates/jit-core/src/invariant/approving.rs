@@ -15,6 +15,7 @@ use crate::{
     decision::EvaluationPurpose,
     digest::LeafHash,
     event::{ApprovalRecorded, Event, Kind, PolicyEvaluated, RequestSubmitted},
+    obligation::Obligations,
     principal::PrincipalId,
     request::MAX_HOLDERS,
     scope::Scope,
@@ -32,6 +33,9 @@ pub(super) fn needs(kind: &Kind) -> bool {
             | Kind::ApprovalWithdrawn
             | Kind::ApprovalVoided
             | Kind::GrantApproved
+            | Kind::ExtensionRequested
+            | Kind::ExtensionFailed
+            | Kind::GrantExtended
             | Kind::CredentialIntended
     )
 }
@@ -48,19 +52,23 @@ pub(super) fn approvers(case: &CaseStream<'_>, report: &mut Report) {
     if let Some(parent) = case.request().and_then(|(_, request)| case.view.case(request.parent.as_ref()?.case)) {
         barred.extend(parent.request().map(|(_, request)| interested(request)).unwrap_or_default());
     }
-    let mut counting: HashMap<&PrincipalId, LeafHash> = HashMap::new();
+    // One person may approve the request, and later an extension: each decision asks anew.
+    let mut counting: HashMap<(&PrincipalId, Option<LeafHash>), LeafHash> = HashMap::new();
     for entry in case.entries() {
         match &entry.event {
             Ok(Event::ApprovalRecorded(e)) if e.method == ApprovalMethod::QuorumMember => {
                 if barred.contains(&e.approver) {
                     report.violated(Inv07, &[entry], "the approver has an interest in the request");
                 }
-                if counting.insert(&e.approver, entry.leaf()).is_some() {
+                if counting.insert((&e.approver, entry.refs().decision), entry.leaf()).is_some() {
                     report.violated(Inv07, &[entry], "the approver has approved already");
                 }
             }
-            Ok(Event::ApprovalWithdrawn(e)) if counting.get(&e.by) == Some(&e.approval) => {
-                counting.remove(&e.by);
+            Ok(Event::ApprovalWithdrawn(e)) => {
+                let of = case.earlier(Some(e.approval), entry).and_then(|approval| approval.refs().decision);
+                if counting.get(&(&e.by, of)) == Some(&e.approval) {
+                    counting.remove(&(&e.by, of));
+                }
             }
             Ok(Event::ApprovalNarrowed(_) | Event::ApprovalVoided(_)) => counting.clear(),
             _ => {}
@@ -69,11 +77,14 @@ pub(super) fn approvers(case: &CaseStream<'_>, report: &mut Report) {
 }
 
 /// INV-08. Each `approval.recorded` against request, first decision and what narrowing left of them; each leaf in
-/// `refs.approvals` of a grant counts there and nowhere else; each intent after a decision of its own.
+/// `refs.approvals` of a grant counts there and nowhere else; each intent after a decision of its own. The same for each
+/// extension and the approvals of its own decision; what it demanded is met from then on.
 pub(super) fn content(case: &CaseStream<'_>, report: &mut Report) {
     let Some((request_entry, request)) = case.request() else { return };
     let first = case.events(pick!(Event::PolicyEvaluated)).find(|(_, e)| e.purpose == EvaluationPurpose::Request);
     let mut asked = Asked { request: request_entry, first, scope: &request.scope, window: request.requested };
+    let mut standing = Standing::of(first);
+    let mut extension: Option<Asked<'_>> = None;
     let mut counting: HashSet<LeafHash> = HashSet::new();
     let mut refused: Option<&Entry<'_>> = None;
     let mut void = false;
@@ -82,7 +93,8 @@ pub(super) fn content(case: &CaseStream<'_>, report: &mut Report) {
         match event {
             Event::ApprovalRecorded(e) => {
                 counting.insert(entry.leaf());
-                if !asked.is_named_by(entry, e) {
+                let of_extension = extension.as_ref().filter(|x| x.decided() == entry.refs().decision);
+                if !of_extension.unwrap_or(&asked).is_named_by(entry, e) {
                     report.violated(Inv08, &[entry], "the approval is not of what was asked");
                 }
             }
@@ -98,6 +110,27 @@ pub(super) fn content(case: &CaseStream<'_>, report: &mut Report) {
                 void = true;
                 refused = refused.filter(|decision| entry.refs().cause != Some(decision.leaf()));
             }
+            Event::ExtensionRequested(e) => {
+                extension = Some(Asked { request: entry, first: None, scope: asked.scope, window: e.requested });
+            }
+            Event::ExtensionFailed(_) => extension = None,
+            Event::GrantExtended(_) => {
+                let own = extension.take().filter(|x| x.first.is_some() && x.decided() == entry.refs().decision);
+                let of_own = |leaf: &LeafHash| {
+                    let given = case.earlier(Some(*leaf), entry);
+                    given.is_some_and(|given| given.refs().decision == entry.refs().decision)
+                };
+                if !entry.refs().approvals.iter().all(|leaf| of_own(leaf) && counting.remove(leaf)) {
+                    report.violated(Inv08, &[entry], "an approval it counts is not of this extension, or has counted");
+                }
+                standing.extend(own.and_then(|x| x.first));
+            }
+            Event::PolicyEvaluated(e) if e.purpose == EvaluationPurpose::Extension => match &mut extension {
+                Some(extension) if entry.refs().cause == Some(extension.request.leaf()) => {
+                    extension.first = Some((entry, e));
+                }
+                _ => report.violated(Inv08, &[entry], "the decision on an extension does not name one as its cause"),
+            },
             Event::GrantApproved(_) => {
                 void = false;
                 // Taking each leaf out makes an approval count once.
@@ -110,10 +143,14 @@ pub(super) fn content(case: &CaseStream<'_>, report: &mut Report) {
                 }
             }
             Event::PolicyEvaluated(e) if e.purpose == EvaluationPurpose::Issuance => {
-                if entry.refs().cause != first.map(|(first, _)| first.leaf()) {
-                    report.violated(Inv08, &[entry], "the decision at issuance does not name the first as its cause");
+                if entry.refs().cause != standing.decision {
+                    report.violated(
+                        Inv08,
+                        &[entry],
+                        "the decision at issuance does not name as its cause the one that the window rests on",
+                    );
                 }
-                if !asked.is_still_met(e) {
+                if !standing.is_still_met(e) {
                     refused = Some(entry);
                 }
             }
@@ -153,9 +190,38 @@ impl Asked<'_> {
             && approval.conditions == decision.obligations.conditions()
     }
 
+    fn decided(&self) -> Option<LeafHash> {
+        self.first.map(|(decision, _)| decision.leaf())
+    }
+}
+
+/// What a grant rests on at a moment.
+struct Standing {
+    /// The last decision that gave it its window.
+    decision: Option<LeafHash>,
+    /// What was demanded so far, and met.
+    met: Option<Obligations>,
+}
+
+impl Standing {
+    fn of(first: Option<(&Entry<'_>, &PolicyEvaluated)>) -> Self {
+        Self {
+            decision: first.map(|(entry, _)| entry.leaf()),
+            met: first.map(|(_, evaluated)| evaluated.decision.obligations.clone()),
+        }
+    }
+
+    /// An extension without a decision of its own is INV-05's to report, and changes nothing here.
+    fn extend(&mut self, by: Option<(&Entry<'_>, &PolicyEvaluated)>) {
+        if let Some((entry, evaluated)) = by {
+            self.decision = Some(entry.leaf());
+            self.met = self.met.take().map(|met| met.extended_by(&evaluated.decision.obligations));
+        }
+    }
+
     fn is_still_met(&self, again: &PolicyEvaluated) -> bool {
-        let Some((_, first)) = self.first else { return false };
-        again.decision.permits() && again.decision.obligations.no_stricter_than(&first.decision.obligations)
+        let met = self.met.as_ref();
+        again.decision.permits() && met.is_some_and(|met| again.decision.obligations.no_stricter_than(met))
     }
 }
 
@@ -164,10 +230,11 @@ fn decided_anew(case: &CaseStream<'_>, intent: &Entry<'_>) -> bool {
     matches!(decision, Some(Ok(Event::PolicyEvaluated(e))) if e.purpose == EvaluationPurpose::Issuance)
 }
 
-/// INV-09. The approvals that a grant lists meet the quorum of the decision it names. That they are approvals at all is
+/// INV-09. The approvals that a grant or an extension lists meet the quorum of the decision it names. That they are approvals at all is
 /// INV-01's and INV-08's to report.
 pub(super) fn quorums(case: &CaseStream<'_>, report: &mut Report) {
-    for (entry, _) in case.events(pick!(Event::GrantApproved)) {
+    let granted = case.entries().filter(|e| matches!(e.event, Ok(Event::GrantApproved(_) | Event::GrantExtended(_))));
+    for entry in granted {
         let Some(Ok(Event::PolicyEvaluated(e))) = case.earlier(entry.refs().decision, entry).map(|d| &d.event) else {
             continue;
         };

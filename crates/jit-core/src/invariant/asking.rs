@@ -18,7 +18,14 @@ use crate::{
 const ACCOUNTABLE: [&str; 5] = ["owner", "mode", "initiating_event", "task", "workload"];
 
 pub(super) fn needs(kind: &Kind) -> bool {
-    matches!(kind, Kind::RequestSubmitted | Kind::BreakGlassInvoked | Kind::ObligationOpened | Kind::ObligationClosed)
+    matches!(
+        kind,
+        Kind::RequestSubmitted
+            | Kind::ExtensionRequested
+            | Kind::BreakGlassInvoked
+            | Kind::ObligationOpened
+            | Kind::ObligationClosed
+    )
 }
 
 pub(super) fn needs_request(kind: &Kind) -> bool {
@@ -30,11 +37,19 @@ fn obligation<'v>(case: &CaseStream<'v>, task: &Code) -> Option<(&'v Entry<'v>, 
 }
 
 /// INV-10. `request.submitted` has a field `justification`, erased or not, or it is an emergency that says it has none and
-/// opens an obligation `justification`.
+/// opens an obligation `justification`. `extension.requested` has the field too.
 pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
+    let given = |entry: &Entry<'_>| {
+        let names = entry.record.payload().into_iter().flat_map(|payload| payload.fields().keys());
+        names.into_iter().any(|name| name.as_str() == "justification")
+    };
+    for (extension, _) in case.events(pick!(Event::ExtensionRequested)) {
+        if !given(extension) {
+            report.violated(Inv10, &[extension], "more time is asked for without a justification");
+        }
+    }
     let Some((entry, request)) = case.request() else { return };
-    let field = entry.record.payload().is_some_and(|p| p.fields().keys().any(|name| name.as_str() == "justification"));
-    if request.justified && field {
+    if request.justified && given(entry) {
         return;
     }
     if request.justified || request.break_glass.is_none() {

@@ -20,6 +20,7 @@ pub(super) fn needs(kind: &Kind) -> bool {
         Kind::RequestSubmitted
             | Kind::PolicyEvaluated
             | Kind::ExtensionRequested
+            | Kind::ExtensionFailed
             | Kind::GrantApproved
             | Kind::GrantExtended
             | Kind::GrantActivated
@@ -49,6 +50,10 @@ pub(super) fn windows(case: &CaseStream<'_>, report: &mut Report) {
                 extension = Some(e.requested);
                 true
             }
+            Event::ExtensionFailed(_) => {
+                extension = None;
+                true
+            }
             Event::GrantApproved(e) => {
                 approved = Some(e.approved);
                 within(&e.approved, requested.as_ref())
@@ -56,9 +61,14 @@ pub(super) fn windows(case: &CaseStream<'_>, report: &mut Report) {
             }
             Event::GrantExtended(e) => {
                 let asked = extension.take();
-                let own_start = approved.is_some_and(|before| before.start() == e.approved.start());
+                // It keeps the start and moves the end on, before that has come.
+                let follows = approved.is_some_and(|before| {
+                    before.start() == e.approved.start()
+                        && before.end() < e.approved.end()
+                        && entry.header().at < before.end()
+                });
                 approved = Some(e.approved);
-                own_start
+                follows
                     && within(&e.approved, asked.as_ref())
                     && within_maximum(case, entry, EvaluationPurpose::Extension, asked.as_ref())
                     && !entry.refs().approvals.is_empty()

@@ -75,12 +75,18 @@ impl<'v> Above<'v> {
         }
     }
 
+    /// The window of the grant at an index of the log.
+    fn window_at(&self, index: u64) -> Option<Window> {
+        let last = self.extended.partition_point(|(extended, _)| *extended < index).checked_sub(1);
+        let extended = last.and_then(|last| self.extended.get(last)).map(|(_, window)| *window);
+        extended.or_else(|| self.grant.map(|(_, approved)| approved.approved))
+    }
+
     /// The grant, if it is what the child says it is.
     fn grant_of(&self, child: &Entry<'_>, parent: &ParentGrant) -> Result<&'v Entry<'v>, &'static str> {
         let named = |grant: &Entry<'_>| grant.refs().grant == Some(parent.grant) && grant.index < child.index;
         let (grant, approved) = self.grant.filter(|(grant, _)| named(grant)).ok_or("there was no such parent grant")?;
-        let extended = self.extended.partition_point(|(index, _)| *index < child.index).checked_sub(1);
-        let window = extended.and_then(|last| self.extended.get(last)).map_or(approved.approved, |(_, window)| *window);
+        let window = self.window_at(child.index).unwrap_or(approved.approved);
         if !parent.scope.is_within(&approved.scope) || !parent.window.is_within(&window) {
             return Err("the parent grant allows less than the child says");
         }
@@ -117,6 +123,11 @@ fn alongside(case: &CaseStream<'_>, above: &Above<'_>, parent: &Entry<'_>, repor
         let since = active.is_some_and(|active| active.index < intent.index);
         if !since && case.view.overdue(intent.header().at) || parent_end.is_some_and(|end| end.index < intent.index) {
             report.violated(Inv15, &[parent, intent], "a mint is intended while the parent is not active");
+        }
+    }
+    for (extension, e) in case.events(pick!(Event::GrantExtended)) {
+        if above.window_at(extension.index).is_none_or(|window| window.end() < e.approved.end()) {
+            report.violated(Inv15, &[extension], "the extension outlasts the parent grant");
         }
     }
     let Some(parent_end) = parent_end else { return };

@@ -275,7 +275,9 @@ impl World {
         let end = |case: &Case| case.grant().and_then(|g| g.end.as_ref()).map(|e| e.leaf);
         let began = after.head().filter(|_| active(&after) && !active(&before)).map(|head| (true, head.leaf));
         let ended = end(&after).filter(|_| active(&after) && end(&before).is_none()).map(|leaf| (false, leaf));
-        for (held, cause) in began.into_iter().chain(ended) {
+        let extension = |case: &Case| case.grant().and_then(|g| g.extended);
+        let extended = extension(&after).filter(|_| active(&before) && extension(&after) != extension(&before));
+        for (held, cause) in began.into_iter().chain(extended.map(|leaf| (true, leaf))).chain(ended) {
             records.push(ledger.change(held, &after, cause, &self.recorder, &read).map_err(clock_behind)?);
         }
         records.into_iter().for_each(|record| self.take(record));
@@ -314,6 +316,22 @@ impl World {
             evaluated,
             parent: ParentState::None,
         }
+    }
+
+    /// What asking for more time means here.
+    pub fn extend(&self, case: usize, by: &Principal, until: Timestamp) -> Command {
+        let above = self.cases[case].request().and_then(|r| r.submitted.parent.as_ref());
+        let extent = |parent: &ParentGrant| {
+            let above = self.cases.iter().find(|above| above.id() == parent.case)?;
+            above.is_active(self.now()).then(|| above.grant().map(|g| g.approved.approved))?
+        };
+        let parent = match above.map(extent) {
+            None => ParentExtent::None,
+            Some(Some(window)) => ParentExtent::Active(window),
+            Some(None) => ParentExtent::Gone,
+        };
+        let justification = Justification::new("still restoring, INC-7").unwrap();
+        Command::Extend(Extend { by: by.id(), until, justification, parent })
     }
 
     /// The descriptor of a credential that came out as intended.

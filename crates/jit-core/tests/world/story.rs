@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use jit_core::*;
 
-use super::{World, agent, at_most, break_glass, decision, person, quorum, retain, scope, window, word};
+use super::{World, agent, at, at_most, break_glass, decision, person, quorum, retain, scope, window, word};
 
 /// Alice's access, approved by two people, revoked early.
 pub const REVOKED: usize = 0;
@@ -18,6 +18,10 @@ pub const EMERGENCY: usize = 3;
 pub const WITHDRAWN: usize = 4;
 /// A request on which the evaluation fails.
 pub const FAILED: usize = 5;
+/// Dave's access derived from Alice's second one, made longer by two people, with a fresh credential.
+pub const EXTENDED: usize = 6;
+/// How many cases there are.
+const CASES: usize = 7;
 
 /// The story, told once.
 pub static STORY: LazyLock<World> = LazyLock::new(story);
@@ -51,7 +55,7 @@ fn credential(n: u8) -> CredentialId {
 pub fn story() -> World {
     let mut world = World::new();
     let (alice, dave) = (person("alice"), person("dave"));
-    (0..6).for_each(|case| assert_eq!(world.open_case(), case));
+    (0..CASES).for_each(|case| assert_eq!(world.open_case(), case));
     let by_two = [quorum(&[("sre", 1), ("dba", 1)]), at_most(7200)];
 
     world.act(REVOKED, &Command::Submit(request(&alice, 3600).build().unwrap())).unwrap();
@@ -71,6 +75,14 @@ pub fn story() -> World {
     world.act(DERIVED, &Command::Evaluate(decision(Outcome::Permit, [quorum(&[("sre", 1)])]))).unwrap();
     world.act(DERIVED, &world.approve(DERIVED, &person("bob"), "sre")).unwrap();
     issue(&mut world, DERIVED, credential(3), decision(Outcome::Permit, [quorum(&[("sre", 1)])]));
+
+    let derived = request(&dave, 1800).parent(world.parent(EXPIRED).unwrap()).build().unwrap();
+    world.act(EXTENDED, &Command::Submit(derived)).unwrap();
+    let by_one = [quorum(&[("sre", 1)]), at_most(7200)];
+    world.act(EXTENDED, &Command::Evaluate(decision(Outcome::Permit, by_one.clone()))).unwrap();
+    world.act(EXTENDED, &world.approve(EXTENDED, &person("bob"), "sre")).unwrap();
+    issue(&mut world, EXTENDED, credential(7), decision(Outcome::Permit, by_one));
+    extend(&mut world, &dave);
 
     world.advance(100);
     let by = EndBy::Other(person("zoe").id());
@@ -110,16 +122,35 @@ pub fn story() -> World {
     world.advance(4000);
     let obligations: Vec<(ObligationId, Code)> =
         world.cases[EMERGENCY].obligations().iter().map(|(id, o)| (*id, o.task.clone())).collect();
-    (0..6).for_each(|case| due(&mut world, case));
+    (0..CASES).for_each(|case| due(&mut world, case));
     for (obligation, task) in obligations {
         let by = if task == word("review") { person("zoe") } else { dave.clone() };
         let text = Prose::new("the database was down").ok();
         world.act(EMERGENCY, &Command::CloseObligation { obligation, by, finding: word("done"), text }).unwrap();
     }
-    (0..6).for_each(|case| due(&mut world, case));
+    (0..CASES).for_each(|case| due(&mut world, case));
     assert!(world.cases.iter().all(Case::is_closed));
     world.advance(86_400);
     world
+}
+
+/// A longer window, for which the policy asks two people, and then no more time.
+fn extend(world: &mut World, dave: &Principal) {
+    let by_two = decision(Outcome::Permit, [quorum(&[("sre", 1), ("dba", 1)]), at_most(7200)]);
+    world.act(EXTENDED, &world.extend(EXTENDED, dave, at(3000))).unwrap();
+    world.act(EXTENDED, &Command::EvaluateExtension(by_two.clone())).unwrap();
+    // The same person may approve again: what is asked is another thing.
+    world.act(EXTENDED, &world.approve(EXTENDED, &person("bob"), "sre")).unwrap();
+    world.act(EXTENDED, &world.approve(EXTENDED, &person("carol"), "dba")).unwrap();
+    let mut renewal = world.intent(EXTENDED, credential(8), by_two);
+    renewal.parent = ParentState::Active;
+    world.act(EXTENDED, &Command::Renew(renewal)).unwrap();
+    let descriptor = world.descriptor(EXTENDED, credential(8));
+    assert_eq!(descriptor.window.end(), at(3000));
+    world.act(EXTENDED, &Command::Issued { credential: credential(8), descriptor }).unwrap();
+    revoke(world, EXTENDED, credential(7), RevocationOutcome::Confirmed { finding: word("gone") });
+    world.act(EXTENDED, &world.extend(EXTENDED, dave, at(3500))).unwrap();
+    world.act(EXTENDED, &Command::EvaluateExtension(decision(Outcome::Deny, []))).unwrap();
 }
 
 fn intend(world: &mut World, case: usize, id: CredentialId, evaluated: EvaluatedDecision) {

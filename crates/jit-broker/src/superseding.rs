@@ -1,0 +1,49 @@
+//! A fresh credential takes the place of an earlier one: the intent to take the earlier one back is on record together with
+//! the issuance, so that it is not forgotten if the process ends in between.
+
+use jit_core::{CaseId, Command, CredentialDescriptor, CredentialId, RevocationState, StepOrigin, code};
+
+use crate::{
+    broker::Broker,
+    error::BrokerError,
+    turn::{NotTaken, Turn},
+};
+
+impl Broker {
+    /// Records that a credential exists, and the intents to take back those that it supersedes.
+    pub(crate) async fn issued_turn(
+        &self,
+        id: CaseId,
+        credential: CredentialId,
+        descriptor: &CredentialDescriptor,
+        renew: bool,
+    ) -> Result<Turn, BrokerError> {
+        loop {
+            let case = self.load_existing(id).await?;
+            let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
+            let now = self.clock.now().at;
+            let resolve_at = now.saturating_add(self.settings.resolve_after);
+            let superseded = case.superseded_by(descriptor, now).filter(|_| renew);
+            let take_back =
+                |credential| Command::IntendRevocation { credential, cause: code!("superseded"), resolve_at };
+            let mut commands = vec![Command::Issued { credential, descriptor: descriptor.clone() }];
+            commands.extend(superseded.map(take_back));
+            match self.try_turn(case, &commands, &StepOrigin::internal(retain), None).await {
+                Ok(turn) => return Ok(turn),
+                // Each conflict means that somebody else got further, so this ends when they are done.
+                Err(NotTaken::Conflict) => {}
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes back what a turn intended to, the new credential apart. What fails stays due.
+    pub(crate) async fn take_superseded_back(&self, turn: &Turn, fresh: CredentialId) {
+        let pending = turn.case.credentials().iter().filter(|(_, c)| c.revocation == RevocationState::Pending);
+        for (credential, _) in pending.filter(|(id, _)| **id != fresh) {
+            if let Err(error) = self.take_back(turn, *credential).await {
+                tracing::warn!(case = %turn.case.id(), %credential, %error, "a superseded credential stays for now");
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Windows that open later, credentials that are renewed within them, and clocks that differ.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use jit_broker::{Broker, BrokerError, Extension, Swept};
+use jit_core::*;
+use jit_policy::EntityDirectory;
+use jit_testkit::{ManualClock, MemoryTarget, Step, Trouble};
+use support::*;
+
+fn tomorrow() -> Request {
+    request_within("alice", "database:prod/orders", "read", window(HOUR * 24, HOUR)).build().unwrap()
+}
+
+/// The same world's broker, which mints unattended at this issuer.
+async fn unattended(world: &World) -> Broker {
+    let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
+    let directory = Arc::new(directory);
+    let name = world.issuer_name().clone();
+    let broker = Broker::builder(world.broker.log().clone(), directory.clone())
+        .facts(directory)
+        .issuer(world.effects.clone())
+        .mint_unattended(move |_| Some(name.clone()))
+        .build();
+    broker.adopt(snapshot()).await.unwrap();
+    broker
+}
+
+#[tokio::test]
+async fn nothing_is_minted_before_a_window_opens_and_authority_is_judged_again_then() {
+    let world = World::new().await;
+    let case = world.approved("k", tomorrow()).await;
+    let early = world.issue(case, &person("alice").id()).await;
+    assert!(matches!(early, Err(BrokerError::Refused { refusal: Refusal::WindowNotOpen { .. }, .. })), "{early:?}");
+    world.clock.advance(HOUR * 24 - Duration::from_micros(1));
+    assert_eq!(world.broker.sweep().await.unwrap(), Swept::default());
+    assert!(!world.broker.case(case).await.unwrap().is_active(world.clock.now().at));
+
+    world.clock.advance(Duration::from_micros(1));
+    assert_eq!(world.broker.sweep().await.unwrap(), Swept { done: 1, failed: 0 });
+    assert!(world.broker.case(case).await.unwrap().is_active(world.clock.now().at));
+    assert_eq!(world.kinds(case).await[4..], ["policy.evaluated", "grant.activated"]);
+    assert!(world.effects.all().is_empty());
+    // A secret needs somebody to hand it to: its holder asks for it.
+    let issued = world.broker.issue(&key("now"), case, &person("alice").id(), world.issuer_name()).await.unwrap();
+    assert_eq!(issued.descriptor.window, window(HOUR * 24, HOUR));
+    assert_eq!(world.broker.sweep().await.unwrap(), Swept::default());
+    world.clock.advance(HOUR);
+    world.broker.sweep().await.unwrap();
+    assert!(world.broker.case(case).await.unwrap().is_closed());
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn the_holder_may_be_faster_than_the_sweep() {
+    let world = World::new().await;
+    let case = world.approved("k", tomorrow()).await;
+    world.clock.advance(HOUR * 24);
+    let _ = world.issue(case, &person("alice").id()).await.unwrap();
+    assert_eq!(world.broker.sweep().await.unwrap(), Swept::default());
+    assert_eq!(world.kinds(case).await.iter().filter(|k| *k == "grant.activated").count(), 1);
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_sweep_that_comes_after_the_window_opens_nothing() {
+    let world = World::new().await;
+    let case = world.approved("k", tomorrow()).await;
+    world.clock.advance(HOUR * 26);
+    assert_eq!(world.broker.sweep().await.unwrap().failed, 0);
+    assert_eq!(world.kinds(case).await[4..], ["grant.expired", "case.closed"]);
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_no_longer_permits_keeps_a_window_closed() {
+    let world = World::new().await;
+    let case = world.approved("k", tomorrow()).await;
+    let stricter = RULES.replace("@jit_approvals(\"sre:1\")", "@jit_approvals(\"sre:2\")");
+    world.broker.publish(snapshot_of(&stricter), person("policy-owner").id()).await.unwrap();
+    world.clock.advance(HOUR * 24);
+    assert_eq!(world.broker.sweep().await.unwrap().failed, 0);
+    let expected = ["policy.evaluated", "approval.voided", "grant.eligibility_withdrawn", "case.closed"];
+    assert_eq!(world.kinds(case).await[4..], expected);
+    assert!(world.effects.all().is_empty());
+}
+
+#[tokio::test]
+async fn what_has_no_secret_is_minted_unattended_when_its_window_opens_and_when_that_is_extended() {
+    let target = Arc::new(MemoryTarget::new().with_secret(None));
+    let world = World::with_issuer(target.clone()).await;
+    let broker = unattended(&world).await;
+    let case = world.approved("k", tomorrow()).await;
+    world.clock.advance(HOUR * 24);
+    assert_eq!(broker.sweep().await.unwrap(), Swept { done: 1, failed: 0 });
+    assert_eq!(target.working().len(), 1);
+    let first = target.working()[0];
+
+    let end = start().saturating_add(HOUR * 26);
+    let why = Justification::new("INC-7 goes on").unwrap();
+    let asked = broker.extend(&key("x"), case, person("alice").id(), end, why).await.unwrap();
+    assert_eq!(asked, Extension::AwaitingApprovals);
+    let content = broker.approval_content(case, &person("bob")).await.unwrap().unwrap();
+    let (comment, authentication, signature) = (None, None, None);
+    let approver = person("bob");
+    let act = jit_broker::ApprovalAct { approver, group: group("sre"), content, comment, authentication, signature };
+    broker.approve(&key("ax"), case, act).await.unwrap();
+    let known = broker.case(case).await.unwrap();
+    assert_eq!(target.working().len(), 1);
+    assert_ne!(target.working()[0], first);
+    assert_eq!(known.credentials()[&target.working()[0]].intended.issued.end(), end);
+    assert_eq!(known.credentials()[&first].revocation, RevocationState::Confirmed);
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_target_that_fails_at_the_opening_leaves_an_open_window_and_one_attempt() {
+    let target = Arc::new(MemoryTarget::new().with_secret(None));
+    let world = World::with_issuer(target.clone()).await;
+    let broker = unattended(&world).await;
+    let case = world.approved("k", tomorrow()).await;
+    world.clock.advance(HOUR * 24);
+    target.trouble(Step::Mint, Trouble::Failed);
+    assert_eq!(broker.sweep().await.unwrap(), Swept { done: 1, failed: 0 });
+    assert_eq!(broker.sweep().await.unwrap(), Swept::default());
+    assert!(broker.case(case).await.unwrap().is_active(world.clock.now().at));
+    assert_eq!(target.working(), []);
+    // The holder can ask for what is missing.
+    let _ = world.issue(case, &person("alice").id()).await.unwrap();
+    assert_eq!(target.working().len(), 1);
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_nobody_asked_for_is_not_left_alive() {
+    let target = Arc::new(MemoryTarget::new());
+    let world = World::with_issuer(target.clone()).await;
+    let broker = unattended(&world).await;
+    let case = world.approved("k", tomorrow()).await;
+    world.clock.advance(HOUR * 24);
+    assert_eq!(broker.sweep().await.unwrap().failed, 0);
+    assert_eq!(target.working(), []);
+    assert!(broker.case(case).await.unwrap().is_active(world.clock.now().at));
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_window_longer_than_credentials_last_takes_several_and_none_beyond_it() {
+    // This target's credentials last a day at most.
+    let target = Arc::new(MemoryTarget::new());
+    let world = World::with_issuer(target.clone()).await;
+    let alice = person("alice");
+    let emergency = emergency().emergency().unwrap().clone();
+    let long = window(Duration::ZERO, HOUR * 36);
+    let asked =
+        Request::break_glass(alice.clone(), scope("database:prod/orders", "admin"), long, emergency, class("access"));
+    let case = world.broker.submit(&key("k"), asked.build().unwrap()).await.unwrap().case;
+    let issue = async |k: &str| world.broker.issue(&key(k), case, &alice.id(), world.issuer_name()).await;
+    assert_eq!(issue("1").await.unwrap().descriptor.window, window(Duration::ZERO, HOUR * 24));
+    world.clock.advance(HOUR * 24);
+    // Nothing has swept yet; the credential is dead all the same, and its key asks for nothing new.
+    let repeated = issue("1").await;
+    assert!(
+        matches!(repeated, Err(BrokerError::Refused { refusal: Refusal::SecretNotRetained(_), .. })),
+        "{repeated:?}"
+    );
+    assert_eq!(issue("2").await.unwrap().descriptor.window, window(HOUR * 24, HOUR * 12));
+    let live = issue("3").await;
+    assert!(matches!(live, Err(BrokerError::Refused { refusal: Refusal::SecretNotRetained(_), .. })), "{live:?}");
+    world.clock.advance(HOUR * 6);
+    let renewed = world.broker.renew(&key("4"), case, &alice.id(), world.issuer_name()).await.unwrap();
+    assert_eq!(renewed.descriptor.window, window(HOUR * 30, HOUR * 6));
+    world.clock.advance(HOUR * 6);
+    let late = world.broker.renew(&key("5"), case, &alice.id(), world.issuer_name()).await;
+    assert!(matches!(late, Err(BrokerError::Refused { .. })), "{late:?}");
+    world.broker.sweep().await.unwrap();
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn an_approval_after_the_end_is_refused() {
+    let world = World::new().await;
+    let case = world.broker.submit(&key("k"), request("alice", "database:prod/orders", "read")).await.unwrap().case;
+    world.clock.advance(HOUR);
+    let late = world.approve(case, "bob", "sre").await;
+    assert!(matches!(late, Err(BrokerError::Refused { refusal: Refusal::WindowOver(_), .. })), "{late:?}");
+    assert_eq!(world.broker.case(case).await.unwrap().phase(), Phase::Lapsed);
+    world.assert_invariants().await;
+}
+
+/// A clock that is off, and says by how much it may be.
+struct Skewed {
+    right: Arc<ManualClock>,
+    ahead: bool,
+}
+
+const SKEW: Duration = Duration::from_secs(300);
+
+impl Clock for Skewed {
+    fn now(&self) -> ClockReading {
+        let right = self.right.now();
+        let at = if self.ahead { right.at.saturating_add(SKEW) } else { right.at.saturating_sub(SKEW) };
+        let error_us = u32::try_from(SKEW.as_micros()).unwrap();
+        ClockReading { at, clock: ClockInfo { source: ClockSource::new("skewed").unwrap(), error_us } }
+    }
+}
+
+#[tokio::test]
+async fn clocks_five_minutes_off_neither_lengthen_nor_shift_a_window() {
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let (asked, longer) = (window(minutes(30), minutes(60)), window(minutes(30), minutes(90)));
+    // Who of a fast and a slow broker does which step.
+    for steps in 0..16_u8 {
+        let world = World::new().await;
+        let fast = world.on_clock(Arc::new(Skewed { right: world.clock.clone(), ahead: true })).await;
+        let slow = world.on_clock(Arc::new(Skewed { right: world.clock.clone(), ahead: false })).await;
+        let who = |step: u8| if steps >> step & 1 == 0 { &fast } else { &slow };
+        let alice = person("alice").id();
+        let request = request_within("alice", "database:prod/orders", "read", asked).build().unwrap();
+        let case = who(0).submit(&key("k"), request).await.unwrap().case;
+        let approve = async |broker: &Broker, k: &str| {
+            let approver = person("bob");
+            let content = broker.approval_content(case, &approver).await.unwrap().unwrap();
+            let (comment, authentication, signature) = (None, None, None);
+            let act =
+                jit_broker::ApprovalAct { approver, group: group("sre"), content, comment, authentication, signature };
+            broker.approve(&key(k), case, act).await.unwrap()
+        };
+        approve(who(1), "a1").await;
+        assert_eq!(who(0).case(case).await.unwrap().grant().unwrap().approved.approved, asked);
+        // At the start by the right clock one of them is there already; a step later both are.
+        world.clock.advance(minutes(30));
+        assert_eq!(slow.sweep().await.unwrap(), Swept::default());
+        let early = slow.issue(&key("early"), case, &alice, world.issuer_name()).await;
+        assert!(matches!(early, Err(BrokerError::Refused { refusal: Refusal::WindowNotOpen { .. }, .. })), "{early:?}");
+        world.clock.advance(minutes(5));
+        let first = who(2).issue(&key("i"), case, &alice, world.issuer_name()).await.unwrap();
+        assert!(first.descriptor.window.is_within(&asked));
+        assert_eq!(first.descriptor.window.end(), asked.end());
+        let why = Justification::new("INC-7 goes on").unwrap();
+        let extension = who(3).extend(&key("x"), case, alice.clone(), longer.end(), why).await.unwrap();
+        assert_eq!(extension, Extension::AwaitingApprovals);
+        approve(who(0), "a2").await;
+        let renewed = who(1).renew(&key("r"), case, &alice, world.issuer_name()).await.unwrap();
+        assert!(renewed.descriptor.window.is_within(&longer));
+        let known = fast.case(case).await.unwrap();
+        assert_eq!(known.grant().unwrap().approved.approved, longer);
+        // By the target's clock, whichever it is, nothing works outside of what was approved; the end is the approved one.
+        world.clock.advance(minutes(90));
+        let _ = (fast.sweep().await.unwrap(), slow.sweep().await.unwrap());
+        let ended = fast.case(case).await.unwrap();
+        let ending = ended.grant().unwrap().end.clone().unwrap().ending;
+        assert_eq!((ending.planned_end, ending.requested_end), (longer.end(), longer.end()));
+        assert_invariants(world.broker.log(), world.clock.now().at.saturating_add(SKEW)).await;
+    }
+}
