@@ -11,7 +11,7 @@ use x509_cert::{
     time::Time,
 };
 
-use super::signed::{Signed, identifier};
+use super::signed::Signed;
 use crate::key::{KeyError, PublicKey, SigningKey};
 
 /// The most certificates of a chain.
@@ -129,7 +129,6 @@ impl Authority {
     /// [`AuthorityError`] naming what does not fit.
     pub fn new(key: Arc<dyn SigningKey>, trust_domain: TrustDomain, chain: &str) -> Result<Self, AuthorityError> {
         let public = PublicKey::of(key.as_ref())?;
-        identifier(key.algorithm()).ok_or(KeyError::OtherAlgorithm(key.algorithm()))?;
         let chain = parse_chain(chain)?;
         let own = chain.first().ok_or(AuthorityError::Length)?;
         if own.public_key != public.as_der() {

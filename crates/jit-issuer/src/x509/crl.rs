@@ -148,7 +148,7 @@ impl Crl {
         let entries: Vec<RevokedCert> = self.entries.values().cloned().collect();
         TbsCertList {
             version: Version::V2,
-            signature: identifier(authority.key().algorithm()).ok_or(der::ErrorKind::Failed)?,
+            signature: identifier(authority.key().algorithm()),
             issuer: authority.subject().clone(),
             this_update: time(self.this_update)?,
             next_update: Some(time(self.this_update.saturating_add(lifetime))?),

@@ -81,7 +81,7 @@ pub(super) struct Contents<'a> {
 impl Contents<'_> {
     /// The `TBSCertificate` (RFC 5280 section 4.1).
     pub(super) fn to_be_signed(&self, authorization: &MintAuthorization) -> der::Result<Vec<u8>> {
-        let algorithm = signed::identifier(self.authority.key().algorithm()).ok_or(der::ErrorKind::Failed)?;
+        let algorithm = signed::identifier(self.authority.key().algorithm());
         // `notAfter` is inside the validity, the end of a window is not.
         let last = self.window.end().saturating_sub(Duration::from_secs(1));
         let validity: Validity = Validity::new(time(self.window.start())?, time(last)?);

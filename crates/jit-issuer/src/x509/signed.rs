@@ -7,7 +7,6 @@ use x509_cert::{
         self, Decode as _, Encode as _, Reader as _, SliceReader, Tag,
         asn1::{Any, BitString, BitStringRef, ObjectIdentifier},
         oid::db::{rfc5912, rfc8410},
-        referenced::OwnedToRef as _,
     },
     spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef},
 };
@@ -68,16 +67,14 @@ fn verification(
     }
 }
 
-/// How a structure says that a key of this algorithm signed it; `None` for an algorithm without a name here.
-pub(super) fn identifier(algorithm: KeyAlgorithm) -> Option<AlgorithmIdentifierOwned> {
-    let without_parameters = |oid| Some(AlgorithmIdentifierOwned { oid, parameters: None });
-    match algorithm {
-        KeyAlgorithm::Ed25519 => without_parameters(rfc8410::ID_ED_25519),
-        KeyAlgorithm::EcdsaP256Sha256 => without_parameters(rfc5912::ECDSA_WITH_SHA_256),
-        KeyAlgorithm::RsaPkcs1Sha256 => {
-            Some(AlgorithmIdentifierOwned { oid: rfc5912::SHA_256_WITH_RSA_ENCRYPTION, parameters: Some(Any::null()) })
-        }
-    }
+/// How a structure says that a key of this algorithm signed it.
+pub(super) fn identifier(algorithm: KeyAlgorithm) -> AlgorithmIdentifierOwned {
+    let (oid, parameters) = match algorithm {
+        KeyAlgorithm::Ed25519 => (rfc8410::ID_ED_25519, None),
+        KeyAlgorithm::EcdsaP256Sha256 => (rfc5912::ECDSA_WITH_SHA_256, None),
+        KeyAlgorithm::RsaPkcs1Sha256 => (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, Some(Any::null())),
+    };
+    AlgorithmIdentifierOwned { oid, parameters }
 }
 
 /// The signed structure. A signature that does not verify under the key's own public half is never passed on.
@@ -93,7 +90,7 @@ fn enclose(algorithm: KeyAlgorithm, content: &[u8], signature: &[u8]) -> Option<
         KeyAlgorithm::EcdsaP256Sha256 => ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
         _ => signature.to_vec(),
     };
-    let algorithm = identifier(algorithm)?.owned_to_ref().to_der().ok()?;
+    let algorithm = identifier(algorithm).to_der().ok()?;
     let signature = BitString::from_bytes(&signature).ok()?.to_der().ok()?;
     sequence(&[content, &algorithm, &signature]).ok()
 }

@@ -1,6 +1,14 @@
 //! Certificates taken back by a list, as OpenSSL reads it.
 
-use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jit_core::{Command, EndBy, Seconds, Timestamp, code};
 use jit_issuer::{
@@ -10,6 +18,7 @@ use jit_issuer::{
 };
 use jit_testkit::RecordedCase;
 use tempfile::tempdir;
+use tokio::sync::Barrier;
 
 use super::{
     certificate::verify,
@@ -162,24 +171,59 @@ async fn a_lost_file_comes_back_with_the_next_list() {
     check(&released, &path, START + 10).unwrap_err();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// A key whose first two signatures wait for one another.
+#[derive(Debug)]
+struct Meeting {
+    key: LocalKey,
+    both: Barrier,
+    signed: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl SigningKey for Meeting {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.key.algorithm()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.key.public_key()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        if self.signed.fetch_add(1, Ordering::SeqCst) < 2 {
+            self.both.wait().await;
+        }
+        self.key.sign(message).await
+    }
+}
+
+#[tokio::test]
 async fn processes_that_share_a_list_lose_nothing_of_one_another() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("mesh.crl");
-    let processes = [Arc::new(revoking(&path, 21)), Arc::new(revoking(&path, 22))];
-    let mut tasks = Vec::new();
-    for seed in 0..8 {
-        let issuer = Arc::clone(&processes[usize::try_from(seed % 2).unwrap()]);
-        let mut released = release(&issuer, setup(seed)).await;
-        tasks.push(tokio::spawn(async move {
-            let authorization = released.end_of_certificate();
-            issuer.revoke(&authorization, &released.minted.descriptor).await.unwrap();
-        }));
+    let key = LocalKey::from_file(STANDARD.path("issuing.key")).unwrap();
+    let key = Arc::new(Meeting { key, both: Barrier::new(2), signed: AtomicUsize::new(0) });
+    let chain = STANDARD.read("issuing.pem") + &STANDARD.read("middle.pem");
+    let process = || {
+        let authority = Authority::new(Arc::clone(&key) as _, "example.org".parse().unwrap(), &chain).unwrap();
+        seeded(authority, 12).with_crl(file(&path)).unwrap()
+    };
+    let minting = revoking(&path, 11);
+    let mut released = [release(&minting, setup(1)).await, release(&minting, setup(2)).await];
+    let authorizations = released.each_mut().map(Released::end_of_certificate);
+    let (one, two) = (process(), process());
+    // Both have read that there is no list when both sign the first.
+    let (first, second) = tokio::join!(
+        one.revoke(&authorizations[0], &released[0].minted.descriptor),
+        two.revoke(&authorizations[1], &released[1].minted.descriptor),
+    );
+    let listed = RevokeOutcome::Revoked { finding: code!("listed_in_published_crl") };
+    assert_eq!((first.unwrap(), second.unwrap()), (listed.clone(), listed));
+    assert_eq!(key.signed.load(Ordering::SeqCst), 3, "one of them had to begin again");
+    for released in &released {
+        check(released, &path, START + 10).unwrap_err();
     }
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(processes[0].publish_crl(at(START + 1)).await.unwrap().entries, 8);
+    assert_eq!(one.publish_crl(at(START + 1)).await.unwrap().entries, 2);
 }
 
 #[tokio::test]
