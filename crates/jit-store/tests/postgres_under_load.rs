@@ -392,8 +392,9 @@ impl SmallDisk {
     /// Takes what is left but so many megabytes.
     fn fill(&self, left: u64) -> PathBuf {
         let ballast = self.folder.path().join("ballast");
-        // The server writes meanwhile, perhaps more than is to be left.
-        while let Some(size) = self.free().checked_sub(left).filter(|size| *size > 0) {
+        // The server writes meanwhile, perhaps more than was to be left; it fills the rest.
+        for left in left.. {
+            let Some(size) = self.free().checked_sub(left).filter(|size| *size > 0) else { break };
             if as_root(&["fallocate", "-l", &(size << 20).to_string(), ballast.to_str().unwrap()]) {
                 break;
             }
