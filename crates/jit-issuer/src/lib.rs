@@ -19,7 +19,8 @@
 //!
 //! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
 //! EdDSA JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles; `x509` gives `x509::X509Issuer`, short-lived
-//! X.509 certificates for workloads.
+//! X.509 certificates for workloads; `ssh` gives `ssh::SshIssuer`, OpenSSH user certificates and key revocation lists; `observation`
+//! gives parsers of what targets log when access is used.
 
 mod authorization;
 mod binding;
@@ -41,6 +42,12 @@ pub mod postgres;
 
 #[cfg(feature = "x509")]
 pub mod x509;
+
+#[cfg(feature = "ssh")]
+pub mod ssh;
+
+#[cfg(feature = "observation")]
+pub mod observation;
 
 pub use authorization::{AuthorizationError, MintAuthorization};
 pub use binding::RecordMismatch;
