@@ -84,11 +84,7 @@ macro_rules! __backend_cases {
 #[macro_export]
 macro_rules! __backend_case_list {
     ($($module:ident $name:ident $contract:literal,)*) => {
-        vec![$(Case {
-            name: stringify!($name),
-            contract: $contract,
-            run: |subject| Box::pin($module::$name(subject)),
-        }),*]
+        vec![$(Case::new(stringify!($name), $contract, |subject| Box::pin($module::$name(subject)))),*]
     };
 }
 

@@ -57,16 +57,15 @@ mod rebuilding;
 mod scheduling;
 mod subject;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jit_store::Backend;
 
+pub use super::{Failure, Failures};
+use crate::conformance;
 pub use cases::cases;
 pub use subject::Subject;
-
-/// How long one case may take; only one that hangs takes so long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the suite gets its databases from. Everything in it panics if it cannot do what it is for.
 #[async_trait]
@@ -87,91 +86,17 @@ pub trait BackendFactory: Send + Sync + 'static {
 }
 
 /// One case of the suite.
-#[derive(Clone, Copy)]
-pub struct Case {
-    name: &'static str,
-    contract: &'static str,
-    run: fn(Subject) -> Pin<Box<dyn Future<Output = ()> + Send>>,
-}
+pub type Case = conformance::Case<Subject>;
 
 impl Case {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The points of the contract of [`Backend`] it tests, or the method whose documentation it tests.
-    #[must_use]
-    pub fn contract(&self) -> &'static str {
-        self.contract
-    }
-
     /// Runs the case on a database of its own, within a Tokio runtime with time enabled.
     ///
     /// # Errors
     /// [`Failure`] if the backend does not do what the case expects, or takes minutes for it.
     pub async fn run<F: BackendFactory>(&self, factory: Arc<F>) -> Result<(), Failure> {
-        let case = *self;
-        let mut task = tokio::spawn(async move { (case.run)(Subject::new(factory).await).await });
-        let what = match tokio::time::timeout(PATIENCE, &mut task).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => match error.try_into_panic() {
-                Ok(panic) => match panic.downcast::<String>() {
-                    Ok(text) => *text,
-                    Err(panic) => panic.downcast::<&str>().map_or_else(|_| "a panic".into(), |text| (*text).into()),
-                },
-                Err(error) => error.to_string(),
-            },
-            Err(_) => {
-                task.abort();
-                format!("hangs for {PATIENCE:?}")
-            }
-        };
-        Err(Failure { case: self.name, contract: self.contract, what })
+        self.run_on(Subject::new(factory)).await
     }
 }
-
-impl fmt::Debug for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Case").field("name", &self.name).field("contract", &self.contract).finish_non_exhaustive()
-    }
-}
-
-/// What a backend got wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{case} (contract: {contract}): {what}")]
-pub struct Failure {
-    /// Which case.
-    pub case: &'static str,
-    /// The points of the contract that it tests, or the method whose documentation it tests.
-    pub contract: &'static str,
-    /// What was expected and what came.
-    pub what: String,
-}
-
-/// All that a backend got wrong.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Failures(
-    /// In the order of the suite, at least one.
-    pub Vec<Failure>,
-);
-
-impl fmt::Display for Failures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} cases failed", self.0.len(), cases().len())?;
-        self.0.iter().try_for_each(|failure| write!(f, "\n- {failure}"))
-    }
-}
-
-/// As [`fmt::Display`], for `unwrap`.
-impl fmt::Debug for Failures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for Failures {}
 
 /// Runs every case, within a Tokio runtime with time enabled.
 ///
@@ -183,7 +108,7 @@ pub async fn run_all(factory: impl BackendFactory) -> Result<(), Failures> {
     for case in cases() {
         failures.extend(case.run(Arc::clone(&factory)).await.err());
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+    Failures::of(failures, cases().len())
 }
 
 /// Runs the case of this name, within a Tokio runtime with time enabled.
@@ -194,7 +119,7 @@ pub async fn run_all(factory: impl BackendFactory) -> Result<(), Failures> {
 /// # Panics
 /// If there is no case of this name.
 pub async fn run_case(factory: impl BackendFactory, name: &str) -> Result<(), Failure> {
-    let case = cases().into_iter().find(|case| case.name == name);
+    let case = cases().into_iter().find(|case| case.name() == name);
     case.unwrap_or_else(|| panic!("no case {name}")).run(Arc::new(factory)).await
 }
 
@@ -204,9 +129,5 @@ pub async fn run_case(factory: impl BackendFactory, name: &str) -> Result<(), Fa
 /// # Panics
 /// If the case fails, or there is none of this name.
 pub fn test_case(factory: impl BackendFactory, name: &str) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    if let Err(failure) = runtime.block_on(run_case(factory, name)) {
-        panic!("{failure}");
-    }
+    conformance::block_on(run_case(factory, name));
 }

@@ -13,8 +13,8 @@ use jit_store::{Backend, Begin, StreamState};
 use tokio::task::{JoinSet, yield_now};
 
 use super::{
+    super::polls::give_up,
     Subject,
-    dropping::give_up,
     locking::write_in_time,
     model::{LONG, Model, ask, checkpoint, hash, head, lease_key, row, stream},
     pages,
