@@ -8,6 +8,7 @@
     reason = "tests may panic"
 )]
 
+mod conformance;
 mod ending;
 mod finding;
 mod making;
@@ -31,6 +32,12 @@ pub fn server() -> &'static TestPostgres {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let settings = ["fsync=off", "full_page_writes=off", "max_prepared_transactions=20", "log_statement=all"];
     SERVER.get_or_init(|| TestPostgres::with_settings(&settings))
+}
+
+/// Another one, without prepared transactions.
+pub fn plain() -> &'static TestPostgres {
+    static SERVER: OnceLock<TestPostgres> = OnceLock::new();
+    SERVER.get_or_init(|| TestPostgres::with_settings(&["fsync=off", "max_prepared_transactions=0"]))
 }
 
 /// A database with a table that members of a group may read, and an issuer for it.

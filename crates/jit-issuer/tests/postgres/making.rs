@@ -97,9 +97,7 @@ async fn what_is_minted_twice_is_not_known_to_have_failed() {
 
 #[tokio::test]
 async fn a_server_without_prepared_transactions_makes_roles_at_once() {
-    static PLAIN: OnceLock<TestPostgres> = OnceLock::new();
-    let plain = PLAIN.get_or_init(|| TestPostgres::with_settings(&["fsync=off", "max_prepared_transactions=0"]));
-    let (world, mut case) = (World::on(plain, "plain").await, case(1));
+    let (world, mut case) = (World::on(plain(), "plain").await, case(1));
     assert!(!world.issuer.capabilities().prepares);
     let (descriptor, secret) = world.mint(&mut case).await;
     world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();

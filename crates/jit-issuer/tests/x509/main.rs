@@ -13,6 +13,7 @@
 
 mod authority;
 mod certificate;
+mod conformance;
 mod handshake;
 mod minted;
 mod pki;
