@@ -147,18 +147,15 @@ impl Broker {
         let command_id = self.index_key.command_in(id, by, key);
         loop {
             let case = self.load_existing(id).await?;
-            match case.caused_by(command_id) {
-                None => {}
-                Some(first) if repeats(first) => return Ok(Turn { case, appended: None, outcome: Ok(()) }),
-                Some(Event::CommandRefused(_)) => return Err(refused_before(&case, command_id)),
-                Some(_) => return Err(BrokerError::KeyReused(id)),
+            if first_effect(&case, command_id, &repeats)? {
+                return Ok(Turn { case, appended: None, outcome: Ok(()) });
             }
             let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
             let mut origin = StepOrigin::command(command_id, retain);
             if let Command::End { by, .. } = command {
                 origin = origin.ended_by(by);
             }
-            match self.try_turn(case, std::slice::from_ref(command), &origin, None).await {
+            match self.try_turn(case, std::slice::from_ref(command), &origin, Vec::new()).await {
                 Ok(turn) => return Ok(turn),
                 // Each conflict means that somebody else got further, so this ends when they are done.
                 Err(NotTaken::Conflict) => {}
@@ -169,6 +166,20 @@ impl Broker {
 
     async fn groups_of(&self, by: &PrincipalId) -> Result<BTreeSet<GroupName>, BrokerError> {
         self.eligibility.groups_of(by).await.map_err(|error| BrokerError::Policy(error.to_string()))
+    }
+}
+
+/// Whether a command had its effect before; an error if it was refused, or was another one.
+pub(crate) fn first_effect(
+    case: &Case,
+    command: CommandId,
+    repeats: impl Fn(&Event) -> bool,
+) -> Result<bool, BrokerError> {
+    match case.caused_by(command) {
+        None => Ok(false),
+        Some(first) if repeats(first) => Ok(true),
+        Some(Event::CommandRefused(_)) => Err(refused_before(case, command)),
+        Some(_) => Err(BrokerError::KeyReused(case.id())),
     }
 }
 

@@ -11,7 +11,12 @@ use jit_issuer::CredentialIssuer;
 use jit_policy::{Eligibility, Evaluator, FactSource};
 use jit_store::Log;
 
-use crate::{config::Settings, error::BrokerError, refusing::Refusals};
+use crate::{
+    alarming::{Alarm, Traced},
+    config::Settings,
+    error::BrokerError,
+    refusing::Refusals,
+};
 
 /// Composes log, policy and issuers into the lifecycle of access. Clones share everything.
 #[derive(Clone)]
@@ -27,6 +32,7 @@ pub struct Broker {
     pub(crate) unattended: Option<Unattended>,
     pub(crate) policy: Arc<RwLock<Option<Arc<Evaluator>>>>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) alarm: Arc<dyn Alarm>,
 }
 
 /// Names the issuer whose credentials for a case are minted while nobody waits for them.
@@ -41,6 +47,7 @@ pub struct BrokerBuilder {
     sources: Vec<Arc<dyn FactSource>>,
     issuers: BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>,
     unattended: Option<Unattended>,
+    alarm: Arc<dyn Alarm>,
 }
 
 impl BrokerBuilder {
@@ -64,6 +71,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// Takes whoever is told when a credential cannot be taken back. The default is an error in the trace.
+    pub fn alarm(mut self, alarm: Arc<dyn Alarm>) -> Self {
+        self.alarm = alarm;
+        self
+    }
+
     /// Takes other settings than the defaults.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -81,6 +94,7 @@ impl BrokerBuilder {
             log: self.log,
             refusals: Arc::new(Refusals::new(self.settings.refusal_interval)),
             settings: self.settings,
+            alarm: self.alarm,
             eligibility: self.eligibility,
             sources: self.sources.into(),
             issuers: Arc::new(self.issuers),
@@ -94,7 +108,7 @@ impl Broker {
     /// Begins a broker on a log. `eligibility` says who belongs to which group of approvers.
     pub fn builder(log: Log, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
         let (settings, sources, issuers) = (Settings::default(), Vec::new(), BTreeMap::new());
-        BrokerBuilder { log, eligibility, settings, sources, issuers, unattended: None }
+        BrokerBuilder { log, eligibility, settings, sources, issuers, unattended: None, alarm: Arc::new(Traced) }
     }
 
     /// The log it records in.

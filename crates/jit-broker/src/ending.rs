@@ -2,10 +2,10 @@
 
 use jit_core::{
     Case, CaseId, Code, Command, EndBy, Event, IdempotencyKey, LeafHash, Lookup, LookupFamily, Phase, PrincipalId,
-    Prose, StepOrigin, StreamId, code, is_end,
+    Prose, Refusal, StepOrigin, StreamId, code, is_end,
 };
 
-use crate::{broker::Broker, error::BrokerError};
+use crate::{acting::first_effect, broker::Broker, error::BrokerError, turn::NotTaken};
 
 /// How many children are ended between two look-ups.
 const CHILDREN: usize = 256;
@@ -45,6 +45,53 @@ impl Broker {
     ) -> Result<Phase, BrokerError> {
         let command = Command::End { by: EndBy::Other(by.clone()), cause, reason };
         self.end_once(key, case, &by, &command).await
+    }
+
+    /// Another active grant of the same recipient takes this one's place. Who may say so is for the caller to establish.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the other grant cannot take its place, or it has ended (recorded as `command.refused`), or
+    /// whatever kept the end from being recorded. An error after the end was recorded leaves the work to the sweep.
+    #[tracing::instrument(skip_all, err, fields(case = %id, by_case = %by_case))]
+    pub async fn supersede(
+        &self,
+        key: &IdempotencyKey,
+        id: CaseId,
+        by_case: CaseId,
+        by: PrincipalId,
+    ) -> Result<Phase, BrokerError> {
+        let command_id = self.index_key.command_in(id, &by, key);
+        loop {
+            let (case, other) = (self.load_existing(id).await?, self.load_existing(by_case).await?);
+            if first_effect(&case, command_id, |event| matches!(event, Event::GrantSuperseded(_)))? {
+                return self.after_end(case).await;
+            }
+            let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
+            let active = other.grant().filter(|_| id != by_case && other.is_active(self.clock.now().at));
+            let recipient = |case: &Case| case.grant().map(|g| g.approved.recipient.clone());
+            let (command, guards) = match active.filter(|_| recipient(&case) == recipient(&other)) {
+                Some(grant) => {
+                    let by = EndBy::Grant { by: by.clone(), grant: grant.id, approved: grant.leaf };
+                    // It stays active until this is recorded.
+                    let guards = vec![(other.stream(), other.expected())];
+                    (Command::End { by, cause: code!("superseded"), reason: None }, guards)
+                }
+                None => {
+                    let refusal = Refusal::NotAnotherGrant(other.grant_id());
+                    (Command::Refuse { by: by.clone(), act: code!("supersede"), refusal }, Vec::new())
+                }
+            };
+            let mut origin = StepOrigin::command(command_id, retain);
+            if let Command::End { by, .. } = &command {
+                origin = origin.ended_by(by);
+            }
+            match self.try_turn(case, &[command], &origin, guards).await {
+                Ok(turn) => return self.after_end(turn.accepted()?.case).await,
+                // Each conflict means that one of them got further.
+                Err(NotTaken::Conflict) => {}
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
     }
 
     async fn end_once(

@@ -1,8 +1,8 @@
 //! Why an operation failed.
 
 use jit_core::{
-    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, IssuerName, PolicyDigest, RecordCaseError,
-    RecordError, Refusal,
+    ApplyError, CaseId, Code, CredentialId, EntitlementError, EntropyError, EventError, IssuerName, PolicyDigest,
+    RecordCaseError, RecordError, Refusal,
 };
 use jit_store::{AppendError, ReadError, ReceiptError, WorkError};
 
@@ -32,6 +32,15 @@ pub enum BrokerError {
     /// The idempotency key was used before, for something else. Nothing was written.
     #[error("the idempotency key was used before in case {0}, with other content")]
     KeyReused(CaseId),
+    /// The idempotency key was used before, for another act. Nothing was written.
+    #[error("the idempotency key was used before, for another act")]
+    ActKeyReused,
+    /// A task was ended before it had said what it did. Try again.
+    #[error("a task was ended before it had said what it did")]
+    Interrupted,
+    /// A record cannot be read.
+    #[error("a record cannot be read")]
+    Event(#[from] EventError),
     /// Others wrote to the case again and again. Try again.
     #[error("too many others write to case {0} at the same time")]
     Contended(CaseId),

@@ -63,7 +63,10 @@ impl Broker {
                 commands.push(Command::EvaluateExtension(evaluated));
             }
             commands.insert(0, Command::Extend(extend));
-            match self.try_turn(known, &commands, &StepOrigin::command(command, retain), guard).await {
+            match self
+                .try_turn(known, &commands, &StepOrigin::command(command, retain), guard.into_iter().collect())
+                .await
+            {
                 Ok(turn) => {
                     let turn = turn.accepted()?;
                     self.after_extension(&turn).await;

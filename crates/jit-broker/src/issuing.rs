@@ -9,9 +9,9 @@
 use std::time::Duration;
 
 use jit_core::{
-    Case, CaseId, Code, Command, CommandId, CredentialDescriptor, CredentialId, EvaluationPurpose, Event, Expected,
-    IdempotencyKey, Intend, IssuerName, ParentExtent, ParentGrant, ParentState, PrincipalId, Recorded, Refusal,
-    StepOrigin, StreamId, Timestamp, code,
+    Case, CaseId, Code, Command, CommandId, CrashClass, CredentialDescriptor, CredentialId, EndBy, EvaluationPurpose,
+    Event, Expected, IdempotencyKey, Intend, IssuerName, ParentExtent, ParentGrant, ParentState, PrincipalId, Recorded,
+    Refusal, StepOrigin, StreamId, Timestamp, code,
 };
 use jit_issuer::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret,
@@ -19,6 +19,7 @@ use jit_issuer::{
 
 use crate::{
     acting::refused_before,
+    barring::{Bar, Standing},
     broker::Broker,
     error::BrokerError,
     revoking::named_as_intended,
@@ -83,13 +84,29 @@ impl Broker {
         issuer: &IssuerName,
         renew: bool,
     ) -> Result<Issued, BrokerError> {
-        let issuer = self.issuer(issuer)?;
-        let (turn, credential) = self.intend(case, minter, &**issuer, renew).await?;
+        let issuer = &**self.issuer(issuer)?;
+        let (free, lease) = self.shared_lease(&self.load_existing(case).await?, issuer).await?;
+        if !free {
+            return Err(BrokerError::Contended(case));
+        }
+        let issued = self.issue_alone(minter, case, issuer, renew).await;
+        self.give_back(lease).await;
+        issued
+    }
+
+    async fn issue_alone(
+        &self,
+        minter: Minter<'_>,
+        case: CaseId,
+        issuer: &dyn CredentialIssuer,
+        renew: bool,
+    ) -> Result<Issued, BrokerError> {
+        let (turn, credential) = self.intend(case, minter, issuer, renew).await?;
         let intended = self.proven(&turn, &turn.case, credential).await?;
         let authorization = MintAuthorization::new(&turn.case, &intended)
             .map_err(|error| BrokerError::NotMintable { case, reason: error.to_string() })?;
-        let minted = self.mint(&**issuer, &authorization, &turn.case, credential).await?;
-        self.release(&**issuer, case, credential, minted, renew).await
+        let minted = self.mint(issuer, &authorization, &turn.case, credential).await?;
+        self.release(issuer, case, credential, minted, renew).await
     }
 
     /// Steps 1 and 2, again whenever somebody else writes to the case in between.
@@ -133,6 +150,10 @@ impl Broker {
                 }
             }
             let (parent, guard) = self.parent_of(request.submitted.parent.as_ref(), read.at).await?;
+            let guards = match self.standing(&request.submitted.requester, &request.submitted.recipient).await? {
+                Standing::Free(guards) => guards.into_iter().chain(guard).collect(),
+                Standing::Barred(bar) => return Err(self.end_barred(id, bar).await?),
+            };
             let request = case.standing_request().ok_or_else(|| refused(Refusal::Phase(case.phase())))?;
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
             let credential = CredentialId::v7(read.at, self.recorder.random()?);
@@ -148,7 +169,7 @@ impl Broker {
             };
             let intend = if renew { Command::Renew(intend) } else { Command::Intend(intend) };
             let origin = StepOrigin { command: minter.command(), ..StepOrigin::internal(retain.clone()) };
-            match self.try_turn(case, &[intend], &origin, guard).await {
+            match self.try_turn(case, &[intend], &origin, guards).await {
                 Ok(turn) => {
                     if turn.outcome == Err(Refusal::NoLongerPermitted) {
                         Box::pin(self.after_end(turn.case.clone())).await?;
@@ -159,6 +180,19 @@ impl Broker {
                 Err(NotTaken::Failed(error)) => return Err(error),
             }
         }
+    }
+
+    /// A grant that was approved after its identity was barred ends when it is asked for.
+    async fn end_barred(&self, id: CaseId, bar: Bar) -> Result<BrokerError, BrokerError> {
+        let case = self.load_existing(id).await?;
+        let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
+        let by = EndBy::Bar { by: bar.by, bar: bar.leaf };
+        let origin = StepOrigin::internal(retain).ended_by(&by);
+        let turn = self.turn(id, &Command::End { by, cause: bar.cause, reason: None }, &origin).await?;
+        if turn.outcome.is_ok() {
+            self.after_end(turn.case).await?;
+        }
+        Ok(BrokerError::Refused { case: id, refusal: Refusal::Barred(bar.identity) })
     }
 
     /// What is known of the parent grant; its stream is guarded, so that it cannot end meanwhile (INV-15).
@@ -317,6 +351,10 @@ impl Broker {
             },
             Err(error) => error.to_string(),
         };
+        if issuer.capabilities().class == CrashClass::RemoteShared {
+            // Another grant may have it too, and without the log nobody knows: the sweep finds out.
+            return Err(BrokerError::NotReleased { credential, reason });
+        }
         // The record is missing or not proven, so the credential dies first and its record follows (late).
         let descriptor = named_as_intended(descriptor, credential, issuer.name());
         let authorization = RevokeAuthorization::store_down(code!("not_recorded"), self.clock.now().at, &descriptor);

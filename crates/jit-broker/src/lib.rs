@@ -17,27 +17,39 @@
 //! It contains no rule of the domain (those are in `jit-core`), no network server, and no way around a record.
 
 mod acting;
+mod alarming;
+mod barring;
 mod broker;
 mod config;
 mod ending;
+mod ending_many;
 mod error;
 mod evaluating;
 mod extending;
 mod issuing;
 mod opening;
+mod ops;
 mod publishing;
+mod reconciling;
 mod refusing;
 mod revoking;
+mod sharing;
 mod submitting;
 mod superseding;
 mod sweeping;
 mod turn;
+mod unsettled;
 
 pub use acting::ApprovalAct;
+pub use alarming::{Alarm, Irrevocable};
+pub use barring::Bar;
 pub use broker::{Broker, BrokerBuilder};
 pub use config::{MAX_BACKDATE, Settings};
+pub use ending_many::EndedMany;
 pub use error::BrokerError;
 pub use extending::Extension;
 pub use issuing::Issued;
+pub use reconciling::Reconciled;
 pub use submitting::Submitted;
 pub use sweeping::Swept;
+pub use unsettled::{Unsettled, UnsettledPage, UnsettledState};

@@ -41,7 +41,7 @@ impl Broker {
             let (parent, guard) = self.parent_of(request.parent(), now).await?;
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, now).await?;
             let command = Command::Open(Open { evaluated, parent });
-            match self.try_turn(case, &[command], &StepOrigin::internal(retain), guard).await {
+            match self.try_turn(case, &[command], &StepOrigin::internal(retain), guard.into_iter().collect()).await {
                 Ok(turn) => {
                     return match turn.outcome {
                         Ok(()) => Ok(()),

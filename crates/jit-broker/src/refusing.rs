@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use jit_core::{Code, Expected, PrincipalId, Refs, RequestRefused, RetentionClass, StreamHead, StreamId, Timestamp};
-use jit_store::{AppendError, AppendRequest};
+use jit_core::{
+    Code, Draft, Expected, PrincipalId, Record, Refs, RequestRefused, RetentionClass, StreamHead, StreamId, Timestamp,
+};
+use jit_store::{AppendError, AppendRequest, Appended};
 
 use crate::{broker::Broker, error::BrokerError};
 
@@ -78,15 +80,21 @@ impl Broker {
         let stream = StreamId::Ops(self.recorder.writer());
         let event = RequestRefused { requester, code, count }.into();
         let draft = self.recorder.draft(stream, event, Refs::default(), retain, read)?;
+        self.note(draft).await.map(drop)
+    }
+
+    /// Appends to this writer's own stream: what it saw outside any case.
+    pub(crate) async fn note(&self, draft: Draft) -> Result<(Record, Appended), BrokerError> {
+        let stream = draft.stream();
         let mut head = self.refusals.head.lock().await;
         loop {
             let record = draft.clone().seal(*head, None)?;
             let next = record.head();
-            let request = AppendRequest::new().records(stream, Expected::from_head(*head), vec![record]);
+            let request = AppendRequest::new().records(stream, Expected::from_head(*head), vec![record.clone()]);
             match self.log.append(request).await {
-                Ok(_) => {
+                Ok(appended) => {
                     *head = Some(next);
-                    return Ok(());
+                    return Ok((record, appended));
                 }
                 // Another part of this process wrote to its stream.
                 Err(AppendError::Conflict { current, .. }) => *head = current,

@@ -1,12 +1,12 @@
-//! Taking credentials back: intent, effect, outcome; again until it is known.
+//! Taking credentials back: intent, effect, outcome; again until it is known, or given up on record.
 
 use jit_core::{
-    Case, CaseId, Command, CredentialDescriptor, CredentialId, IssuerName, MintState, RevocationOutcome,
-    RevocationState, Timestamp, code,
+    Case, CaseCredential, CaseId, Code, Command, CredentialDescriptor, CredentialId, Event, IdempotencyKey, IssuerName,
+    MintState, PrincipalId, Prose, RevocationOutcome, RevocationState, Timestamp, code,
 };
-use jit_issuer::{ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
+use jit_issuer::{CredentialIssuer, Observed, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
 
-use crate::{broker::Broker, error::BrokerError, issuing::backoff, turn::Turn};
+use crate::{alarming::Irrevocable, broker::Broker, error::BrokerError, issuing::backoff, turn::Turn};
 
 impl Broker {
     /// Takes back every credential of an ended grant that may still live and has not been tried.
@@ -21,8 +21,26 @@ impl Broker {
         Ok(())
     }
 
-    /// One attempt to take a credential back.
+    /// Takes a credential back: one attempt, unless what it stands for goes on under another grant. While somebody else changes
+    /// the same shared state, it is left to the sweep.
     pub(crate) async fn revoke_credential(&self, id: CaseId, credential: CredentialId) -> Result<(), BrokerError> {
+        let case = self.load_existing(id).await?;
+        let Some(known) = case.credentials().get(&credential) else { return Ok(()) };
+        if !known.is_shared() {
+            return self.attempt(id, credential).await;
+        }
+        let issuer = self.issuer(&known.intended.issuer)?;
+        let (true, lease) = self.shared_lease(&case, &**issuer).await? else { return Ok(()) };
+        let done = match self.hand_over(id, credential).await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.attempt(id, credential).await,
+            Err(error) => Err(error),
+        };
+        self.give_back(lease).await;
+        done
+    }
+
+    async fn attempt(&self, id: CaseId, credential: CredentialId) -> Result<(), BrokerError> {
         let now = self.clock.now().at;
         let resolve_at = now.saturating_add(self.settings.resolve_after);
         let intend = Command::IntendRevocation { credential, cause: code!("grant_ended"), resolve_at };
@@ -40,67 +58,118 @@ impl Broker {
         let Some(appended) = &turn.appended else { return Ok(()) };
         let Some(known) = turn.case.credentials().get(&credential) else { return Ok(()) };
         let Some(descriptor) = known.descriptor.clone() else { return Ok(()) };
-        let descriptor = named_as_intended(descriptor, credential, &known.intended.issuer);
+        let descriptor = &named_as_intended(descriptor, credential, &known.intended.issuer);
         let receipt = appended.receipt().await?;
         let recorded = receipt.recorded().iter().find(|r| Some(r.leaf()) == known.revocation_leaf);
         let issuer = self.issuer(&descriptor.issuer)?;
         let outcome = match recorded.map(|r| RevokeAuthorization::recorded(&turn.case, r)) {
-            Some(Ok(authorization)) => {
-                let revoking = issuer.revoke(&authorization, &descriptor);
-                match self.patiently(revoking).await {
-                    Some(Ok(outcome)) => self.revoked(outcome, &descriptor, known.attempts)?,
-                    Some(Err(RevokeError::Unknown { cause })) => {
-                        RevocationOutcome::Unknown { cause, reconcile_at: self.retry_at(known.attempts)? }
-                    }
-                    Some(Err(error)) => self.failed(error.code(), known.attempts)?,
-                    None => RevocationOutcome::Unknown {
-                        cause: code!("timed_out"),
-                        reconcile_at: self.retry_at(known.attempts)?,
-                    },
+            Some(Ok(authorization)) => match self.patiently(issuer.revoke(&authorization, descriptor)).await {
+                Some(Ok(RevokeOutcome::Revoked { finding })) => RevocationOutcome::Confirmed { finding },
+                Some(Ok(RevokeOutcome::AlreadyGone)) => RevocationOutcome::Confirmed { finding: code!("already_gone") },
+                Some(Ok(RevokeOutcome::CannotRevoke { .. })) => {
+                    RevocationOutcome::Irrevocable { cause: code!("cannot_recall"), until: descriptor.dies_at() }
                 }
-            }
-            _ => self.failed(code!("not_authorized"), known.attempts)?,
+                Some(Ok(_)) => self.failed(code!("partial"), known)?,
+                Some(Err(RevokeError::Unknown { cause })) => self.unknown(cause, credential, known, &**issuer).await?,
+                Some(Err(error)) => self.failed(error.code(), known)?,
+                None => self.unknown(code!("timed_out"), credential, known, &**issuer).await?,
+            },
+            _ => self.failed(code!("not_authorized"), known)?,
         };
-        self.outcome_turn(id, &Command::Revocation { credential, outcome }).await?;
+        let given_up = match &outcome {
+            RevocationOutcome::Irrevocable { cause, until } if known.intended.capabilities.can_revoke => {
+                Some(Irrevocable {
+                    case: id,
+                    credential,
+                    issuer: descriptor.issuer.clone(),
+                    cause: cause.clone(),
+                    attempts: known.attempts,
+                    until: *until,
+                })
+            }
+            _ => None,
+        };
+        let turn = self.outcome_turn(id, &Command::Revocation { credential, outcome }).await?;
+        if let (Some(given_up), Ok(())) = (given_up, turn.outcome) {
+            self.alarm.irrevocable(&given_up);
+        }
         Ok(())
     }
 
-    fn revoked(
-        &self,
-        outcome: RevokeOutcome,
-        descriptor: &jit_core::CredentialDescriptor,
-        attempts: u32,
-    ) -> Result<RevocationOutcome, BrokerError> {
-        Ok(match outcome {
-            RevokeOutcome::Revoked { finding } => RevocationOutcome::Confirmed { finding },
-            RevokeOutcome::AlreadyGone => RevocationOutcome::Confirmed { finding: code!("already_gone") },
-            RevokeOutcome::CannotRevoke { .. } => {
-                RevocationOutcome::Irrevocable { cause: code!("cannot_recall"), until: descriptor.dies_at() }
-            }
-            _ => self.failed(code!("partial"), attempts)?,
-        })
+    /// Whether this attempt is the last one, unless somebody demands more.
+    fn is_last(&self, known: &CaseCredential) -> bool {
+        known.attempts.saturating_sub(known.attempts_before_demand) >= self.settings.revocation.attempts.get()
     }
 
     /// A failed attempt: another follows, until there have been too many.
-    fn failed(&self, cause: jit_core::Code, attempts: u32) -> Result<RevocationOutcome, BrokerError> {
-        if attempts >= self.settings.revocation.attempts.get() {
-            tracing::error!(%cause, attempts, "a credential cannot be revoked");
-            return Ok(RevocationOutcome::Irrevocable { cause, until: None });
+    fn failed(&self, cause: Code, known: &CaseCredential) -> Result<RevocationOutcome, BrokerError> {
+        if self.is_last(known) {
+            return Ok(RevocationOutcome::Irrevocable { cause, until: known.dies_at() });
         }
-        Ok(RevocationOutcome::Failed { cause, retry_at: self.retry_at(attempts)? })
+        Ok(RevocationOutcome::Failed { cause, retry_at: self.retry_at(known)? })
     }
 
-    pub(crate) fn retry_at(&self, attempts: u32) -> Result<Timestamp, BrokerError> {
+    /// An attempt of which nobody knows: it will be found out, after the last one at once.
+    async fn unknown(
+        &self,
+        cause: Code,
+        credential: CredentialId,
+        known: &CaseCredential,
+        issuer: &dyn CredentialIssuer,
+    ) -> Result<RevocationOutcome, BrokerError> {
+        if !self.is_last(known) {
+            return Ok(RevocationOutcome::Unknown { cause, reconcile_at: self.retry_at(known)? });
+        }
+        if self.seen_dead(credential, known, issuer).await {
+            return Ok(RevocationOutcome::Confirmed { finding: code!("gone_at_target") });
+        }
+        Ok(RevocationOutcome::Irrevocable { cause, until: known.dies_at() })
+    }
+
+    async fn seen_dead(&self, credential: CredentialId, known: &CaseCredential, issuer: &dyn CredentialIssuer) -> bool {
+        let query = ReconcileQuery::new(credential, known.intended.clone());
+        known.intended.capabilities.can_confirm
+            && matches!(self.patiently(issuer.reconcile(&query)).await, Some(Ok(Observed::Gone)))
+    }
+
+    /// When the next attempt is due: the pause doubles with each since the first or the last demand.
+    fn retry_at(&self, known: &CaseCredential) -> Result<Timestamp, BrokerError> {
         let [jitter] = self.recorder.random()?;
-        let schedule = self.settings.revocation;
+        let (schedule, attempts) =
+            (self.settings.revocation, known.attempts.saturating_sub(known.attempts_before_demand));
         Ok(self.clock.now().at.saturating_add(backoff(schedule.first, schedule.longest, attempts, jitter)))
+    }
+
+    /// Has a credential tried again that could not be taken back, with as many attempts as at first. Who may is for the caller to
+    /// establish.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the credential is not irrevocable (recorded as `command.refused`), or whatever kept the demand
+    /// from being recorded. An error after it was recorded leaves the work to the sweep.
+    #[tracing::instrument(skip_all, err, fields(case = %case, credential = %credential))]
+    pub async fn retry_revocation(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        credential: CredentialId,
+        by: PrincipalId,
+        reason: Option<Prose>,
+    ) -> Result<(), BrokerError> {
+        let command = Command::DemandRevocation { credential, by: by.clone(), reason };
+        let demanded = |event: &Event| matches!(event, Event::RevocationDemanded(_));
+        let turn = self.act_once(key, case, &by, &command, demanded).await?.accepted()?;
+        if turn.appended.is_some() {
+            self.revoke_credential(case, credential).await?;
+            self.settle(case).await?;
+        }
+        Ok(())
     }
 
     /// Works on a revocation that is due: without outcome, with an unknown one, or to be tried again.
     pub(crate) async fn resolve_revocation(&self, id: CaseId, credential: CredentialId) -> Result<(), BrokerError> {
         let case = self.load_existing(id).await?;
         let Some(known) = case.credentials().get(&credential) else { return Ok(()) };
-        let (attempts, state) = (known.attempts, known.revocation.clone());
+        let state = known.revocation.clone();
         if state == RevocationState::Pending {
             let cause = code!("no_outcome");
             let outcome = RevocationOutcome::Unknown { cause, reconcile_at: self.clock.now().at };
@@ -108,13 +177,11 @@ impl Broker {
         }
         if matches!(state, RevocationState::Pending | RevocationState::Unknown) {
             let issuer = self.issuer(&known.intended.issuer)?;
-            let query = ReconcileQuery::new(credential, known.intended.clone());
-            let dead = known.intended.capabilities.can_confirm
-                && matches!(self.patiently(issuer.reconcile(&query)).await, Some(Ok(jit_issuer::Observed::Gone)));
+            let dead = self.seen_dead(credential, known, &**issuer).await;
             let (finding, retry_at) = if dead {
                 (code!("gone_at_target"), None)
             } else {
-                (code!("not_confirmed"), Some(self.retry_at(attempts)?))
+                (code!("not_confirmed"), Some(self.retry_at(known)?))
             };
             let command = Command::RevocationReconciled { credential, dead, finding, retry_at };
             self.outcome_turn(id, &command).await?;
@@ -147,7 +214,7 @@ impl Broker {
             }
         };
         let (existing, finding) = match observed {
-            jit_issuer::Observed::Exists(descriptor) => (Some(*descriptor), code!("exists_unreleased")),
+            Observed::Exists(descriptor) => (Some(*descriptor), code!("exists_unreleased")),
             _ => (None, code!("never_released")),
         };
         let exists = existing.is_some();

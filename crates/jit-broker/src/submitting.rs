@@ -5,7 +5,7 @@ use jit_core::{
     RequestSubmitted, StepOrigin, code,
 };
 
-use crate::{acting::refused_before, broker::Broker, error::BrokerError, turn::NotTaken};
+use crate::{acting::refused_before, barring::Standing, broker::Broker, error::BrokerError, turn::NotTaken};
 
 /// Where a submitted request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +41,22 @@ impl Broker {
                 self.refuse(Some(request.requester().id()), code!("parent_gone"), request.retain().clone()).await?;
                 return Err(BrokerError::Refused { case: id, refusal: Refusal::ParentGone });
             }
+            let guards = match self.standing(request.requester(), request.recipient()).await? {
+                Standing::Free(guards) => guards,
+                Standing::Barred(bar) => {
+                    self.refuse(Some(request.requester().id()), code!("barred"), request.retain().clone()).await?;
+                    return Err(BrokerError::Refused { case: id, refusal: Refusal::Barred(bar.identity) });
+                }
+            };
             let evaluated = self.evaluate(&request, EvaluationPurpose::Request, now).await?;
             let origin = StepOrigin::command(command, request.retain().clone());
             let commands = [Command::Submit(request.clone()), Command::Evaluate(evaluated)];
-            match self.try_turn(case, &commands, &origin, None).await {
+            match self.try_turn(case, &commands, &origin, guards).await {
                 Ok(turn) => {
                     let turn = turn.accepted()?;
                     return Ok(Submitted { case: id, phase: turn.case.phase() });
                 }
-                // Somebody submitted under the same key meanwhile; the next round answers from what they wrote.
+                // Somebody submitted under the same key, or a bar changed; the next round answers from what they wrote.
                 Err(NotTaken::Conflict) => {}
                 Err(NotTaken::Failed(error)) => return Err(error),
             }

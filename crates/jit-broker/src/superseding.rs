@@ -1,7 +1,7 @@
 //! A fresh credential takes the place of an earlier one: the intent to take the earlier one back is on record together with
 //! the issuance, so that it is not forgotten if the process ends in between.
 
-use jit_core::{CaseId, Command, CredentialDescriptor, CredentialId, RevocationState, StepOrigin, code};
+use jit_core::{CaseId, Command, CrashClass, CredentialDescriptor, CredentialId, RevocationState, StepOrigin, code};
 
 use crate::{
     broker::Broker,
@@ -23,12 +23,14 @@ impl Broker {
             let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
             let now = self.clock.now().at;
             let resolve_at = now.saturating_add(self.settings.resolve_after);
-            let superseded = case.superseded_by(descriptor, now).filter(|_| renew);
+            // Of what is one state of the target there is nothing earlier to take away.
+            let replaces = renew && descriptor.capabilities.class != CrashClass::RemoteShared;
+            let superseded = case.superseded_by(descriptor, now).filter(|_| replaces);
             let take_back =
                 |credential| Command::IntendRevocation { credential, cause: code!("superseded"), resolve_at };
             let mut commands = vec![Command::Issued { credential, descriptor: descriptor.clone() }];
             commands.extend(superseded.map(take_back));
-            match self.try_turn(case, &commands, &StepOrigin::internal(retain), None).await {
+            match self.try_turn(case, &commands, &StepOrigin::internal(retain), Vec::new()).await {
                 Ok(turn) => return Ok(turn),
                 // Each conflict means that somebody else got further, so this ends when they are done.
                 Err(NotTaken::Conflict) => {}

@@ -97,7 +97,13 @@ impl Broker {
     }
 
     async fn work(&self, work: &DueWork) -> Result<(), BrokerError> {
-        let StreamId::Case(id) = work.id().stream else { return Ok(()) };
+        let StreamId::Case(id) = work.id().stream else {
+            if work.id().task == DueTask::EndMany {
+                let ended = self.end_many(work.id().stream).await?;
+                return ended.failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error));
+            }
+            return Ok(());
+        };
         match work.id().task {
             DueTask::ResolveMint(credential) => self.resolve_mint(id, credential).await?,
             DueTask::Revocation(credential) => self.resolve_revocation(id, credential).await?,
@@ -117,7 +123,7 @@ impl Broker {
             let case = self.load_existing(id).await?;
             let Some(retain) = case.retain().cloned() else { return Ok(()) };
             let ended = case.grant().is_some_and(|g| g.end.is_some());
-            match self.try_turn(case, &[], &StepOrigin::internal(retain), None).await {
+            match self.try_turn(case, &[], &StepOrigin::internal(retain), Vec::new()).await {
                 Ok(Turn { case, .. }) => {
                     if !ended && case.grant().is_some_and(|g| g.end.is_some()) {
                         self.after_end(case).await?;

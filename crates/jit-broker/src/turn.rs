@@ -74,7 +74,7 @@ impl Broker {
     pub(crate) async fn turn(&self, id: CaseId, command: &Command, origin: &StepOrigin) -> Result<Turn, BrokerError> {
         for _ in 0..MAX_CONFLICTS {
             let case = self.load_existing(id).await?;
-            match self.try_turn(case, std::slice::from_ref(command), origin, None).await {
+            match self.try_turn(case, std::slice::from_ref(command), origin, Vec::new()).await {
                 Err(NotTaken::Conflict) => {}
                 Err(NotTaken::Failed(error)) => return Err(error),
                 Ok(turn) => return Ok(turn),
@@ -90,7 +90,7 @@ impl Broker {
         mut case: Case,
         commands: &[Command],
         origin: &StepOrigin,
-        guard: Option<(StreamId, Expected)>,
+        guards: Vec<(StreamId, Expected)>,
     ) -> Result<Turn, NotTaken> {
         let read = self.clock.now();
         let (before, expected) = (case.clone(), case.expected());
@@ -130,7 +130,7 @@ impl Broker {
                 request = request.records(ledger.stream(), expected, changes);
             }
         }
-        if let Some((stream, expected)) = guard {
+        for (stream, expected) in guards {
             request = request.guard(stream, expected);
         }
         match self.append(request).await {
@@ -141,7 +141,7 @@ impl Broker {
     }
 
     /// Appends, and asks again while nobody knows whether it was appended: records that are there are recognised.
-    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+    pub(crate) async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
         for _ in 1..MAX_UNKNOWN {
             match self.log.append(request.clone()).await {
                 Err(AppendError::OutcomeUnknown(_)) => {}
@@ -164,11 +164,7 @@ impl Broker {
 
     async fn ledger_of(&self, case: &Case) -> Result<Option<Entitlement>, BrokerError> {
         let Some(grant) = case.grant().filter(|g| g.end.is_none()) else { return Ok(None) };
-        let mut ledger = Entitlement::new(grant.approved.entitlement);
-        for record in self.log.stream(&ledger.stream()).await? {
-            ledger.apply(record.record())?;
-        }
-        Ok(Some(ledger))
+        Ok(Some(self.ledger(grant.approved.entitlement).await?))
     }
 
     /// The ledger entries for a grant that became active, was extended or ended between two states of its case (INV-21).

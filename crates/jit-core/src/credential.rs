@@ -23,6 +23,9 @@ pub enum CrashClass {
     RemoteStateless,
     /// The target keeps state that can be listed and removed.
     RemoteStateful,
+    /// The target keeps one state for all grants of the same access, a membership or a role binding: it can be listed and
+    /// removed, and must not be removed while another live grant has it (INV-21).
+    RemoteShared,
 }
 
 /// What an issuer can do, recorded with every issuance, so that "expires by itself" is an honest statement.

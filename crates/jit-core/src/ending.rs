@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    digest::PolicyDigest,
     ids::{CredentialId, GrantId},
     principal::PrincipalId,
     text::Code,
@@ -47,4 +48,19 @@ pub struct Ending {
     pub residual: ResidualAccess,
     /// Other live grants that justify the same access, which therefore stays (INV-21).
     pub still_justified_by: Vec<GrantId>,
+}
+
+/// Which grants a bulk act ends. Those of requests submitted before the act, as far as they have not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndSelector {
+    /// Grants that somebody asked for, receives, or is acted for under.
+    Subject(PrincipalId),
+    /// Grants of agents that somebody owns.
+    AgentOwner(PrincipalId),
+    /// Grants that a policy snapshot permitted.
+    Policy(PolicyDigest),
+    /// Grants derived from a grant, which itself goes on.
+    Parent(GrantId),
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    ids::{CaseId, CommandId, EntitlementId},
+    ids::{CaseId, CommandId, EntitlementId, WriterId},
     principal::PrincipalId,
+    record::StreamId,
     scope::Scope,
     text::IdempotencyKey,
 };
@@ -43,6 +44,19 @@ impl IndexKey {
     #[must_use]
     pub fn entitlement(&self, subject: &PrincipalId, scope: &Scope) -> EntitlementId {
         EntitlementId::v8(self.id(b"entitlement", &[subject.to_string().as_bytes(), scope.to_string().as_bytes()]))
+    }
+
+    /// The stream of an act under its idempotency key that is not of one case, so that its record 0 is the lock against acting
+    /// twice.
+    #[must_use]
+    pub fn act_stream(&self, command: CommandId) -> StreamId {
+        StreamId::Ops(WriterId::v8(self.id(b"act", &[command.as_bytes()])))
+    }
+
+    /// The stream that says whether an identity is barred. Whoever gives access guards it.
+    #[must_use]
+    pub fn standing_stream(&self, identity: &PrincipalId) -> StreamId {
+        StreamId::Ops(WriterId::v8(self.id(b"standing", &[identity.to_string().as_bytes()])))
     }
 
     /// The keyed digest under which a value of `family` is found again.

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    credential::CredentialDescriptor,
+    credential::{CrashClass, CredentialDescriptor},
+    ending::Ending,
     event::{Event, Kind},
     ids::CredentialId,
     principal::{Principal, PrincipalId},
     record::{Header, Record, StreamId},
-    text::SystemName,
+    text::{ExternalId, IssuerName, SystemName},
     time::Timestamp,
 };
 
@@ -36,6 +37,12 @@ pub enum LookupFamily {
     Subject,
     /// Something in another system.
     External,
+    /// The grants that a policy snapshot permitted, by its digest.
+    Policy,
+    /// A credential at a target that no record explains, by issuer and name there.
+    Orphan,
+    /// Credentials that stand for one shared state of a target, by issuer and name there.
+    Shared,
 }
 
 impl LookupFamily {
@@ -53,6 +60,9 @@ impl LookupFamily {
             Self::Resource => "resource",
             Self::Subject => "subject",
             Self::External => "external",
+            Self::Policy => "policy",
+            Self::Orphan => "orphan",
+            Self::Shared => "shared",
         }
     }
 }
@@ -77,6 +87,18 @@ impl Lookup {
     pub fn external(system: &SystemName, id: &impl std::fmt::Display) -> Self {
         Self::new(LookupFamily::External, format_args!("{system}\n{id}"))
     }
+
+    /// A look-up of credentials that stand for one shared state of a target.
+    #[must_use]
+    pub fn shared(issuer: &IssuerName, name: &ExternalId) -> Self {
+        Self::new(LookupFamily::Shared, format_args!("{issuer}\n{name}"))
+    }
+
+    /// A look-up of a credential that no record explains.
+    #[must_use]
+    pub fn orphan(issuer: &IssuerName, name: &ExternalId) -> Self {
+        Self::new(LookupFamily::Orphan, format_args!("{issuer}\n{name}"))
+    }
 }
 
 /// Work that a record schedules.
@@ -98,7 +120,15 @@ pub enum DueTask {
     CredentialExpiry(CredentialId),
     /// A revocation has no outcome, an unknown one, or is due again.
     Revocation(CredentialId),
+    /// Nobody has established that a credential is dead which should be, or whether it exists. At no moment, [`UNSETTLED`]:
+    /// nothing is to be done by this, it is there to be listed.
+    Unsettled(CredentialId),
+    /// A bulk act or a bar has grants left to end.
+    EndMany,
 }
+
+/// The moment of what is only listed: never.
+pub const UNSETTLED: Timestamp = Timestamp::MAX;
 
 /// Names one piece of work: at most one of a kind is scheduled for a stream and subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,6 +178,7 @@ pub fn project(record: &Record) -> Projection {
         }
         Event::GrantApproved(e) => {
             p.lookups.extend(header.refs.grant.map(|grant| Lookup::new(LookupFamily::Grant, grant)));
+            p.lookups.extend(header.refs.policy.map(|policy| Lookup::new(LookupFamily::Policy, policy)));
             p.done.push(due(DueTask::Lapse));
             p.due.push((due(DueTask::Expire), e.approved.end()));
             // A window that is open already has its holder at hand.
@@ -159,10 +190,17 @@ pub fn project(record: &Record) -> Projection {
             p.done.push(due(DueTask::Lapse));
         }
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
+        Event::OrphanFound(e) => p.lookups.push(Lookup::orphan(&e.issuer, &e.name)),
+        Event::OrphanEnded(e) => p.lookups.push(Lookup::orphan(&e.issuer, &e.name)),
+        Event::BulkEndOrdered(_) | Event::IdentityBarred(_) => p.due.push((due(DueTask::EndMany), header.at)),
+        Event::BulkEndCompleted(_) | Event::IdentityReinstated(_) => p.done.push(due(DueTask::EndMany)),
         // An end is not done with when it is recorded: what follows from it may fail, and is due until the case is closed.
         _ if is_end(&header.kind) => {
             p.done.extend([due(DueTask::Open), due(DueTask::Expire)]);
             p.due.push((due(DueTask::FollowEnd), header.at));
+            let left = ending(&event).into_iter().flat_map(|ending| &ending.residual.credentials);
+            let left = left.filter(|residual| residual.until.is_none_or(|until| until > header.at));
+            p.due.extend(left.map(|residual| (due(DueTask::Unsettled(residual.credential)), UNSETTLED)));
         }
         Event::CaseClosed(_) => p.done.push(due(DueTask::FollowEnd)),
         _ => {
@@ -190,11 +228,30 @@ pub fn is_end(kind: &Kind) -> bool {
     )
 }
 
+/// The circumstances, if the event is an end.
+pub(crate) fn ending(event: &Event) -> Option<&Ending> {
+    match event {
+        Event::GrantExpired(e) => Some(&e.ending),
+        Event::GrantRevoked(e) => Some(&e.ending),
+        Event::GrantTerminated(e) => Some(&e.ending),
+        Event::GrantSuperseded(e) => Some(&e.ending),
+        Event::GrantEligibilityWithdrawn(e) => Some(&e.ending),
+        Event::GrantExternallyModified(e) => Some(&e.ending),
+        _ => None,
+    }
+}
+
 fn project_credential(p: &mut Projection, event: &Event, header: &Header, credential: CredentialId) {
     let due = |task| DueId { stream: header.stream, task };
     let mint = due(DueTask::ResolveMint(credential));
     let expiry = due(DueTask::CredentialExpiry(credential));
     let revocation = due(DueTask::Revocation(credential));
+    let unsettled = due(DueTask::Unsettled(credential));
+    let named = |d: &CredentialDescriptor| {
+        let fingerprint = Lookup::new(LookupFamily::Fingerprint, d.fingerprint);
+        let shared = d.capabilities.class == CrashClass::RemoteShared;
+        std::iter::once(fingerprint).chain(shared.then(|| Lookup::shared(&d.issuer, &d.serial)))
+    };
     let expires = |d: &CredentialDescriptor| d.dies_at().map(|at| (expiry, at));
     match event {
         Event::CredentialIntended(e) => {
@@ -202,31 +259,37 @@ fn project_credential(p: &mut Projection, event: &Event, header: &Header, creden
             p.due.push((mint, e.resolve_at));
         }
         Event::CredentialIssued(e) => {
-            p.lookups.push(Lookup::new(LookupFamily::Fingerprint, e.descriptor.fingerprint));
+            p.lookups.extend(named(&e.descriptor));
             p.done.push(mint);
             p.due.extend(expires(&e.descriptor));
         }
-        Event::CredentialFailed(_) => p.done.push(mint),
-        Event::CredentialUnknown(e) => p.due.push((mint, e.reconcile_at)),
+        Event::CredentialFailed(_) => p.done.extend([mint, unsettled]),
+        Event::CredentialUnknown(e) => p.due.extend([(mint, e.reconcile_at), (unsettled, UNSETTLED)]),
         Event::CredentialReconciled(e) => {
             p.done.push(mint);
-            if let Some(descriptor) = &e.descriptor {
-                p.lookups.push(Lookup::new(LookupFamily::Fingerprint, descriptor.fingerprint));
-                p.due.extend(expires(descriptor));
-                // It exists and was never released, so it is taken back.
-                p.due.push((revocation, header.at));
+            match &e.descriptor {
+                Some(descriptor) => {
+                    p.lookups.extend(named(descriptor));
+                    p.due.extend(expires(descriptor));
+                    // It exists and was never released, so it is taken back.
+                    p.due.push((revocation, header.at));
+                }
+                None => p.done.push(unsettled),
             }
         }
-        Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => p.done.extend([expiry, revocation]),
-        Event::RevocationIntended(e) => p.due.push((revocation, e.resolve_at)),
+        Event::CredentialExpired(_) | Event::RevocationConfirmed(_) | Event::CredentialHandedOver(_) => {
+            p.done.extend([expiry, revocation, unsettled]);
+        }
+        Event::RevocationIntended(e) => p.due.extend([(revocation, e.resolve_at), (unsettled, UNSETTLED)]),
         Event::RevocationFailed(e) => p.due.push((revocation, e.retry_at)),
         Event::RevocationUnknown(e) => p.due.push((revocation, e.reconcile_at)),
         Event::RevocationReconciled(e) => match e.retry_at {
-            _ if e.dead => p.done.extend([expiry, revocation]),
+            _ if e.dead => p.done.extend([expiry, revocation, unsettled]),
             Some(at) => p.due.push((revocation, at)),
             None => p.done.push(revocation),
         },
         Event::RevocationIrrevocable(_) => p.done.push(revocation),
+        Event::RevocationDemanded(_) => p.due.push((revocation, header.at)),
         _ => {}
     }
 }

@@ -87,6 +87,16 @@ enum Op {
         dead: bool,
         retry: bool,
     },
+    DemandRevocation {
+        who: u8,
+    },
+    HandOver {
+        to: u8,
+    },
+    /// The bulk act, bar, other grant or finding at the target that ends the grant.
+    EndFor {
+        what: u8,
+    },
     CredentialExpired,
     CloseObligation {
         who: u8,
@@ -129,6 +139,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::IntendRevocation),
         3 => b().prop_map(|outcome| Op::Revocation { outcome }),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(dead, retry)| Op::RevocationReconciled { dead, retry }),
+        1 => b().prop_map(|who| Op::DemandRevocation { who }),
+        2 => b().prop_map(|to| Op::HandOver { to }),
+        2 => b().prop_map(|what| Op::EndFor { what }),
         1 => Just(Op::CredentialExpired),
         2 => (b(), any::<bool>(), any::<bool>()).prop_map(|(who, which, text)| Op::CloseObligation { who, which, text }),
         1 => Just(Op::Close),
@@ -242,6 +255,9 @@ fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
             };
             let mut intend = world.intent(case, id, evaluated);
             intend.capabilities = capabilities(again & 64 == 0);
+            if again & 32 == 0 {
+                intend.capabilities.class = CrashClass::RemoteShared;
+            }
             intend.parent = parent_state(world, case);
             match window % 6 {
                 0 => intend.issued = world::window(0, 100_000),
@@ -302,6 +318,23 @@ fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
             let retry_at = retry.then(|| world.now());
             Command::RevocationReconciled { credential, dead: *dead, finding: word("looked"), retry_at }
         }
+        Op::DemandRevocation { who } => {
+            let reason = (who & 64 == 0).then(|| Prose::new("the target is back").unwrap());
+            Command::DemandRevocation { credential, by: somebody(*who).id(), reason }
+        }
+        Op::HandOver { to } => Command::HandOver { credential, to: shared_with(world, case, *to)? },
+        Op::EndFor { what } => {
+            let by = person("root").id();
+            let other = &world.cases[1 - case];
+            let by = match (what % 4, other.grant()) {
+                (0, Some(grant)) if what & 64 == 0 => EndBy::Grant { by, grant: grant.id, approved: grant.leaf },
+                (0, _) => EndBy::Grant { by, grant: known.grant_id(), approved: known.head()?.leaf },
+                (1, _) => EndBy::Bulk { by, act: LeafHash::from_bytes([6; 32]) },
+                (2, _) => EndBy::Bar { by, bar: LeafHash::from_bytes([7; 32]) },
+                _ => EndBy::Target { finding: word("gone") },
+            };
+            Command::End { by, cause: word("ended_for_it"), reason: None }
+        }
         Op::CredentialExpired => Command::CredentialExpired { credential },
         Op::CloseObligation { who, which, text } => {
             let mut ids = known.obligations().keys();
@@ -316,6 +349,16 @@ fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
         Op::Close => Command::Close,
         Op::Advance { .. } | Op::StepBack { .. } => return None,
     })
+}
+
+/// The other grant, if it is live in the ledger of this one: what a broker establishes before it leaves anything to it.
+fn shared_with(world: &World, case: usize, n: u8) -> Option<GrantId> {
+    let own = world.cases[case].grant()?;
+    if n % 8 == 0 {
+        return Some(own.id);
+    }
+    let ledger = world.ledgers.get(&own.approved.entitlement)?;
+    ledger.live_at(world.now()).find(|grant| *grant != own.id)
 }
 
 fn fresh_credential(world: &World) -> CredentialId {
@@ -573,6 +616,10 @@ const REACHED: &[&str] = &[
     "revocation.unknown",
     "revocation.reconciled",
     "revocation.irrevocable",
+    "revocation.demanded",
+    "credential.handed_over",
+    "grant.superseded",
+    "grant.externally_modified",
     "break_glass.invoked",
     "obligation.opened",
     "obligation.closed",

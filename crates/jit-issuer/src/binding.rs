@@ -36,6 +36,12 @@ pub enum RecordMismatch {
         /// The credential it must be about.
         expected: CredentialId,
     },
+    /// It is not the record that the proof is about.
+    #[error("the proof is about record {proven}")]
+    OtherRecord {
+        /// The record it is about.
+        proven: LeafHash,
+    },
     /// It does not name the intent of the credential as its cause.
     #[error("record does not follow from the intent to mint credential {credential}")]
     Cause {

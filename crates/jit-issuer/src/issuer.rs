@@ -1,12 +1,13 @@
 //! The trait that a team implements for a target of its own, with its contract.
 
 use async_trait::async_trait;
-use jit_core::{CredentialDescriptor, IssuerCapabilities, IssuerName, Recorded, Timestamp, Window};
+use jit_core::{CredentialDescriptor, IssuerCapabilities, IssuerName, Recorded, Timestamp, Window, code};
 
 use crate::{
     authorization::MintAuthorization,
     minting::{MintError, MintPlan, Minted, Minting, PlanRefused, Prepared},
     observing::{Cursor, FoundPage, ObserveError, Observed, ReconcileQuery},
+    orphan::OrphanAuthorization,
     revoking::{RevokeAuthorization, RevokeError, RevokeOutcome},
 };
 
@@ -31,6 +32,9 @@ use crate::{
 ///    the record, which [`Prepared::authorized`] checks. An issuer that cannot prepare never answers `Prepared`, and says so in its capabilities.
 /// 8. **Taking back is idempotent.** A second [`revoke`](Self::revoke) answers [`RevokeOutcome::AlreadyGone`] or the first outcome. An
 ///    authorisation for another credential is refused.
+///     What credentials of class [`RemoteShared`](jit_core::CrashClass::RemoteShared) stand for is one state of the target, under
+///     one serial: minting it twice is one effect, and taking any of them back removes it. The caller does so only when no other
+///     live grant has it.
 /// 9. **Looking changes nothing.** [`preflight`](Self::preflight), [`reconcile`](Self::reconcile) and [`list`](Self::list) have no effect at the target.
 ///    [`Observed::NeverExisted`] is answered only when nothing under the id can appear later.
 /// 10. **Cancellation.** Dropping the future of any method leaves the target as if the call had not been made or had completed; the
@@ -93,4 +97,13 @@ pub trait CredentialIssuer: Send + Sync {
     /// # Errors
     /// [`ObserveError::Unsupported`] if the target cannot list.
     async fn list(&self, since: Timestamp, after: Option<&Cursor>) -> Result<FoundPage, ObserveError>;
+
+    /// Ends something that [`list`](Self::list) finds and no record explains, by its name there. May be called again after any
+    /// outcome. Cancellation-safe. The default ends nothing.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; `Refused` if the issuer ends no orphans or the authorisation is another issuer's.
+    async fn end_orphan(&self, _authorization: &OrphanAuthorization) -> Result<RevokeOutcome, RevokeError> {
+        Err(RevokeError::Refused { cause: code!("unsupported") })
+    }
 }

@@ -96,4 +96,4 @@ pub use system::{OsEntropy, SystemClock};
 pub use witness::{CosignError, Cosigning, CosigningError, WitnessAnchor, WitnessAnswer, WitnessClient, WitnessError};
 #[cfg(feature = "witness")]
 pub use witness::{HttpWitness, WitnessUrlError};
-pub use working::{DueWork, WorkError};
+pub use working::{DueWork, Schedule, ScheduleCursor, WorkError};

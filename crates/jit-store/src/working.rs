@@ -43,6 +43,20 @@ impl DueWork {
     }
 }
 
+/// Where a listing of scheduled work goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleCursor(i64, DueKey);
+
+/// A part of the scheduled work.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Schedule {
+    /// The work, by time.
+    pub work: Vec<DueWork>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<ScheduleCursor>,
+}
+
 /// No work was claimed, or no heartbeat written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +102,44 @@ impl Log {
         let after = after.map(|work| (work.at.as_micros(), work.key));
         let rows = self.backend().due(after, past(now), limit).await?;
         rows.iter().map(|row| DueWork::read(row, None)).collect()
+    }
+
+    /// What is scheduled from a moment on, due or not, and whether or not somebody works on it: what is only listed
+    /// ([`UNSETTLED`](jit_core::UNSETTLED)) included. By time, from `after` on, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn scheduled(
+        &self,
+        from: Timestamp,
+        after: Option<ScheduleCursor>,
+        limit: usize,
+    ) -> Result<Schedule, ReadError> {
+        let first = (from.as_micros().saturating_sub(1), DueKey::from_bytes([0xff; 32]));
+        let after = after.map_or(first, |cursor| (cursor.0, cursor.1));
+        let rows = self.backend().due(Some(after), i64::MAX, limit).await?;
+        // A full page may have others behind it.
+        let next = rows.last().filter(|_| rows.len() >= limit).map(|row| ScheduleCursor(row.at_us, row.key));
+        let work = rows.iter().map(|row| DueWork::read(row, None)).collect::<Result<_, _>>()?;
+        Ok(Schedule { work, next })
+    }
+
+    /// Takes a lease on a name, so that one process at a time does what it stands for. `None` while somebody holds it. It runs
+    /// out after `ttl`, so it keeps others off work, and nothing that must hold for ever may rest on it.
+    ///
+    /// # Errors
+    /// [`WorkError`].
+    pub async fn lease(&self, name: &[u8], ttl: Duration) -> Result<Option<Lease>, WorkError> {
+        let key = LeaseKey::from_bytes(blake3::derive_key("jit-store/1 named lease", name));
+        Ok(self.backend().lease(key, self.lease_request(ttl)?).await?)
+    }
+
+    /// Gives a lease back before it runs out.
+    ///
+    /// # Errors
+    /// [`WorkError`]; it runs out by itself then.
+    pub async fn give_back(&self, lease: Lease) -> Result<(), WorkError> {
+        Ok(self.backend().release(lease).await?)
     }
 
     /// Claims what is due at a moment and nobody works on, the longest due first. What is not done within `lease`, or not

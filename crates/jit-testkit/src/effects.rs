@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use jit_core::{CredentialDescriptor, CredentialId, IssuerCapabilities, IssuerName, Recorded, Timestamp, Window};
 use jit_issuer::{
     CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
-    Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    Observed, OrphanAuthorization, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError,
+    RevokeOutcome,
 };
 
 /// How often a target was, or may have been, made to act on one credential. Calls that promise to have had no effect do not count.
@@ -130,6 +131,10 @@ impl CredentialIssuer for EffectCounter {
 
     async fn reconcile(&self, query: &ReconcileQuery) -> Result<Observed, ObserveError> {
         self.issuer.reconcile(query).await
+    }
+
+    async fn end_orphan(&self, authorization: &OrphanAuthorization) -> Result<RevokeOutcome, RevokeError> {
+        self.issuer.end_orphan(authorization).await
     }
 
     async fn list(&self, since: Timestamp, after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {

@@ -1,7 +1,7 @@
 //! An issuer with a target in memory, which behaves as badly as its test demands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,8 @@ use jit_core::{
 };
 use jit_issuer::{
     CredentialIssuer, Cursor, Found, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
-    Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    Observed, OrphanAuthorization, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError,
+    RevokeOutcome,
 };
 use zeroize::Zeroizing;
 
@@ -29,6 +30,8 @@ pub enum Step {
     Revoke,
     /// While looking.
     Reconcile,
+    /// While ending an orphan.
+    EndOrphan,
 }
 
 /// What happens.
@@ -55,7 +58,18 @@ struct Held {
 #[derive(Debug, Default)]
 struct State {
     held: BTreeMap<CredentialId, Held>,
-    troubles: BTreeMap<Step, Trouble>,
+    /// What stands there under a name alone, that nobody here made.
+    planted: BTreeSet<ExternalId>,
+    /// The memberships of a shared target, by name.
+    members: BTreeSet<ExternalId>,
+    troubles: BTreeMap<Step, (Trouble, u32)>,
+}
+
+impl State {
+    /// Whether what a credential stands for is there.
+    fn lives(&self, held: &Held, shared: bool) -> bool {
+        !held.dead && (!shared || self.members.contains(&held.descriptor.serial))
+    }
 }
 
 /// A stateful target: it can be listed, its credentials taken back. Every credential has the secret it is told to have.
@@ -64,6 +78,8 @@ pub struct MemoryTarget {
     name: IssuerName,
     secret: Option<Vec<u8>>,
     prepares: bool,
+    shared: bool,
+    own_end: bool,
     twist: Option<fn(&mut CredentialDescriptor)>,
     state: Mutex<State>,
 }
@@ -76,6 +92,8 @@ impl MemoryTarget {
             name: IssuerName::new("memory").expect("a name"),
             secret: Some(b"abcdefghijklmnop".to_vec()),
             prepares: false,
+            shared: false,
+            own_end: true,
             twist: None,
             state: Mutex::default(),
         }
@@ -102,6 +120,21 @@ impl MemoryTarget {
         self
     }
 
+    /// Whose credentials have no secret and stand for a membership of the recipient in what the scope names: one state for all
+    /// grants of the same access, without an end of its own.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        (self.shared, self.own_end, self.secret) = (true, false, None);
+        self
+    }
+
+    /// Whose credentials have no end of their own.
+    #[must_use]
+    pub fn without_expiry(mut self) -> Self {
+        self.own_end = false;
+        self
+    }
+
     /// Which mints something else than it was authorised to.
     #[must_use]
     pub fn twisted(mut self, twist: fn(&mut CredentialDescriptor)) -> Self {
@@ -111,13 +144,60 @@ impl MemoryTarget {
 
     /// Makes trouble at the next call of this step, once.
     pub fn trouble(&self, step: Step, trouble: Trouble) {
-        self.state().troubles.insert(step, trouble);
+        self.troubles(step, trouble, 1);
+    }
+
+    /// Makes trouble at the next `times` calls of this step.
+    pub fn troubles(&self, step: Step, trouble: Trouble, times: u32) {
+        self.state().troubles.insert(step, (trouble, times));
+    }
+
+    /// Removes a credential behind the issuer's back.
+    pub fn tamper_remove(&self, id: CredentialId) {
+        let mut state = self.state();
+        let held = state.held.get_mut(&id).expect("a credential");
+        held.dead = true;
+        let serial = held.descriptor.serial.clone();
+        state.members.remove(&serial);
+    }
+
+    /// Alters a credential behind the issuer's back.
+    pub fn tamper_alter(&self, id: CredentialId, alter: fn(&mut CredentialDescriptor)) {
+        alter(&mut self.state().held.get_mut(&id).expect("a credential").descriptor);
+    }
+
+    /// Puts a credential back that was taken back.
+    pub fn revive(&self, id: CredentialId) {
+        self.state().held.get_mut(&id).expect("a credential").dead = false;
+    }
+
+    /// Puts something there that looks like ours, under a name alone.
+    pub fn plant(&self, name: &str) {
+        self.state().planted.insert(ExternalId::new(name).expect("a name"));
+    }
+
+    /// Puts a copy of a credential there under an id of its own, as a mint that was answered twice leaves it.
+    pub fn plant_copy(&self, of: CredentialId, id: CredentialId) {
+        let mut state = self.state();
+        let mut copy = state.held.get(&of).expect("a credential").clone();
+        copy.descriptor.id = id;
+        copy.descriptor.serial = ExternalId::new(format!("role_{}", id.as_uuid().simple())).expect("a serial");
+        state.held.insert(id, copy);
+    }
+
+    /// The names that stand there and work: of credentials, or of memberships.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<ExternalId> {
+        let state = self.state();
+        let held = state.held.values().filter(|h| h.works && state.lives(h, self.shared));
+        held.map(|h| h.descriptor.serial.clone()).chain(state.planted.iter().cloned()).collect()
     }
 
     /// The credentials that work now.
     #[must_use]
     pub fn working(&self) -> Vec<CredentialId> {
-        self.state().held.iter().filter(|(_, h)| h.works && !h.dead).map(|(id, _)| *id).collect()
+        let state = self.state();
+        state.held.iter().filter(|(_, h)| h.works && state.lives(h, self.shared)).map(|(id, _)| *id).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,7 +214,10 @@ impl MemoryTarget {
     ) -> Result<(), T> {
         let trouble = {
             let mut state = self.state();
-            let trouble = state.troubles.remove(&step);
+            let trouble = state.troubles.get_mut(&step).filter(|(_, times)| *times > 0).map(|(trouble, times)| {
+                *times -= 1;
+                *trouble
+            });
             if matches!(trouble, None | Some(Trouble::LostAfter | Trouble::Hangs)) {
                 act(&mut state);
             }
@@ -163,11 +246,11 @@ impl CredentialIssuer for MemoryTarget {
 
     fn capabilities(&self) -> IssuerCapabilities {
         IssuerCapabilities {
-            class: CrashClass::RemoteStateful,
+            class: if self.shared { CrashClass::RemoteShared } else { CrashClass::RemoteStateful },
             prepares: self.prepares,
             can_revoke: true,
             can_confirm: true,
-            native_expiry: true,
+            native_expiry: self.own_end,
             idempotent_mint: true,
             cuts_sessions: true,
             leeway_s: 0,
@@ -189,11 +272,17 @@ impl CredentialIssuer for MemoryTarget {
             return Err(MintError::Refused { cause: code!("other_issuer_intended") });
         }
         let id = authorization.credential();
+        let name = if self.shared {
+            let scope = authorization.scope().to_string();
+            format!("{}#{}", scope.replace(['\n', ' '], ","), authorization.subject())
+        } else {
+            format!("role_{}", id.as_uuid().simple())
+        };
         let mut descriptor = CredentialDescriptor {
             id,
             issuer: self.name.clone(),
             fingerprint: ExternalDigest::from_bytes([0xfe; 32]),
-            serial: ExternalId::new(format!("role_{}", id.as_uuid().simple())).expect("a serial"),
+            serial: ExternalId::new(name).expect("a serial"),
             subject: authorization.subject().clone(),
             window: self.fit(authorization.issued()).ok_or(MintError::Refused { cause: code!("window") })?,
             capabilities: self.capabilities(),
@@ -203,6 +292,9 @@ impl CredentialIssuer for MemoryTarget {
         }
         let held = Held { descriptor: descriptor.clone(), works: !self.prepares, dead: false };
         self.act(Step::Mint, mint_failed, mint_unknown, |state| {
+            if self.shared {
+                state.members.insert(held.descriptor.serial.clone());
+            }
             state.held.insert(id, held);
         })
         .await?;
@@ -247,8 +339,10 @@ impl CredentialIssuer for MemoryTarget {
         let failed = |cause| RevokeError::Failed { cause };
         let unknown = |cause| RevokeError::Unknown { cause };
         self.act(Step::Revoke, failed, unknown, |state| {
+            let members = &mut state.members;
             if let Some(held) = state.held.get_mut(&id) {
-                lived = !held.dead;
+                let member = members.remove(&held.descriptor.serial);
+                lived = if self.shared { member } else { !held.dead };
                 held.dead = true;
             }
         })
@@ -259,18 +353,43 @@ impl CredentialIssuer for MemoryTarget {
     async fn reconcile(&self, query: &ReconcileQuery) -> Result<Observed, ObserveError> {
         let unknown = |cause| ObserveError::Unknown { cause };
         self.act(Step::Reconcile, unknown, unknown, |_| {}).await?;
-        Ok(match self.state().held.get(&query.credential()) {
+        let state = self.state();
+        Ok(match state.held.get(&query.credential()) {
             None => Observed::NeverExisted,
-            Some(held) if held.dead => Observed::Gone,
+            Some(held) if !state.lives(held, self.shared) => Observed::Gone,
             Some(held) => Observed::Exists(Box::new(held.descriptor.clone())),
         })
     }
 
     async fn list(&self, since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
         let state = self.state();
+        let by_name = |serial: &ExternalId| Found { serial: serial.clone(), credential: None };
         let live = state.held.iter().filter(|(_, h)| !h.dead && h.descriptor.window.start() >= since);
-        let found = live.map(|(id, h)| Found { serial: h.descriptor.serial.clone(), credential: Some(*id) }).collect();
+        let mut found: Vec<Found> = if self.shared {
+            state.members.iter().map(by_name).collect()
+        } else {
+            live.map(|(id, h)| Found { serial: h.descriptor.serial.clone(), credential: Some(*id) }).collect()
+        };
+        found.extend(state.planted.iter().map(by_name));
         Ok(FoundPage { found, next: None })
+    }
+
+    async fn end_orphan(&self, authorization: &OrphanAuthorization) -> Result<RevokeOutcome, RevokeError> {
+        if *authorization.issuer() != self.name {
+            return Err(RevokeError::Refused { cause: code!("other_issuer") });
+        }
+        let mut lived = false;
+        let failed = |cause| RevokeError::Failed { cause };
+        let unknown = |cause| RevokeError::Unknown { cause };
+        self.act(Step::EndOrphan, failed, unknown, |state| {
+            lived = state.planted.remove(authorization.name()) | state.members.remove(authorization.name());
+            for held in state.held.values_mut().filter(|h| h.descriptor.serial == *authorization.name()) {
+                lived |= !held.dead;
+                held.dead = true;
+            }
+        })
+        .await?;
+        Ok(if lived { RevokeOutcome::Revoked { finding: code!("removed") } } else { RevokeOutcome::AlreadyGone })
     }
 }
 

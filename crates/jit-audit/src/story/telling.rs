@@ -89,7 +89,7 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
         Event::GrantTerminated(e) => ended("access given back", &e.ending, e.reason.as_ref().map(|r| r.as_str())),
         Event::GrantSuperseded(e) => (format!("access superseded by grant {}", e.by_grant), ending(&e.ending)),
         Event::GrantEligibilityWithdrawn(e) => {
-            ("access ended: the policy no longer permits it".to_owned(), ending(&e.ending))
+            ("access ended: it is no longer permitted".to_owned(), ending(&e.ending))
         }
         Event::GrantExternallyModified(e) => {
             (format!("access changed at its target: {}", e.finding), ending(&e.ending))
@@ -109,6 +109,13 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
             let until =
                 e.until.map_or("with no end of its own".to_owned(), |until| format!("dies by itself at {until}"));
             (format!("credential {} cannot be taken back: {}; {until}", about(header), e.cause), Vec::new())
+        }
+        Event::RevocationDemanded(e) => (
+            format!("{} demanded that credential {} be tried again", who(&e.by), about(header)),
+            said("because", e.reason.as_ref().map(|r| r.as_str())),
+        ),
+        Event::CredentialHandedOver(e) => {
+            (format!("what credential {} stands for stays, under grant {}", about(header), e.to), Vec::new())
         }
         Event::BreakGlassInvoked(e) => {
             (format!("{} declared an emergency: {}", who(&e.by), e.emergency.emergency), Vec::new())

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use jit_broker::{ApprovalAct, Broker, Settings};
+use jit_broker::{ApprovalAct, Broker, BrokerBuilder, Settings, UnsettledState};
 use jit_core::*;
 use jit_issuer::{
     CredentialIssuer,
@@ -45,6 +45,10 @@ permit(principal in Jit::Group::"oncall", action == Jit::Action::"write", resour
 @id("deployers")
 @jit_max_duration("1h")
 permit(principal in Jit::Group::"deployers", action == Jit::Action::"deploy", resource);
+
+@id("agents")
+@jit_max_duration("1h")
+permit(principal is Jit::Agent, action == Jit::Action::"deploy", resource);
 
 @id("emergency")
 permit(principal in Jit::Group::"oncall", action == Jit::Action::"admin", resource) when { context.break_glass };
@@ -113,6 +117,31 @@ pub fn deployment() -> Request {
     let why = Justification::new("release 1.4.2").unwrap();
     let scope = scope("cluster:prod/web", "deploy");
     Request::builder(deployer, scope, window(Duration::ZERO, HOUR), why, class("access")).build().unwrap()
+}
+
+/// A deployment by an agent that Alice owns, on behalf of Dave.
+pub fn agent_deployment(name: &str) -> Request {
+    let event = InitiatingEvent {
+        kind: code!("chat_message"),
+        source: SystemName::new("chat").unwrap(),
+        id: ExternalId::new("m-1").unwrap(),
+        at: start(),
+        digest: ExternalDigest::from_bytes([1; 32]),
+    };
+    let build = AgentBuild { version: Version::new("1").unwrap(), model: ModelName::new("model").unwrap() };
+    let agent = Agent::new(
+        Identity::new("agents", name).unwrap(),
+        Identity::new("idp", "alice").unwrap(),
+        build,
+        AgentMode::OnBehalfOf(Delegation::new(person("dave").id(), vec![]).unwrap()),
+        event,
+        ExternalId::new("TASK-1").unwrap(),
+        format!("spiffe://example.org/agent/{name}").parse().unwrap(),
+    );
+    let why = Justification::new("release 1.4.2").unwrap();
+    let scope = scope("cluster:prod/web", "deploy");
+    let agent = Principal::Agent(Box::new(agent.unwrap()));
+    Request::builder(agent, scope, window(Duration::ZERO, HOUR), why, class("access")).build().unwrap()
 }
 
 pub fn emergency() -> Request {
@@ -219,6 +248,13 @@ impl World {
         broker
     }
 
+    /// The same broker, built with something more.
+    pub async fn rebuilt(&self, with: impl FnOnce(BrokerBuilder) -> BrokerBuilder) -> Broker {
+        let broker = with(builder(self.broker.log().clone(), self.effects.clone())).build();
+        broker.adopt(snapshot()).await.unwrap();
+        broker
+    }
+
     pub fn issuer_name(&self) -> &IssuerName {
         self.issuer.name()
     }
@@ -255,6 +291,24 @@ impl World {
         records.iter().map(|r| r.record().header().kind.to_string()).collect()
     }
 
+    /// An approved grant of somebody's with its credential issued.
+    pub async fn active(&self, key_text: &str, name: &str, resource: &str) -> (CaseId, CredentialId) {
+        let case = self.approved(key_text, request(name, resource, "read")).await;
+        let issued = self.issue(case, &person(name).id()).await.unwrap();
+        (case, issued.descriptor.id)
+    }
+
+    pub async fn end(&self, case: CaseId) -> CaseEnd {
+        let case = self.broker.case(case).await.unwrap();
+        case.grant().and_then(|g| g.end.clone()).unwrap_or_else(|| panic!("{} has not ended", case.id()))
+    }
+
+    /// What is unsettled, by case and state.
+    pub async fn unsettled(&self) -> Vec<(CaseId, UnsettledState)> {
+        let page = self.broker.unsettled(None, 100).await.unwrap();
+        page.found.iter().map(|u| (u.case, u.state)).collect()
+    }
+
     /// No invariant is violated by anything in the log.
     pub async fn assert_invariants(&self) {
         assert_invariants(self.broker.log(), self.clock.now().at).await;
@@ -284,11 +338,14 @@ fn config(clock: Arc<dyn Clock>, entropy: &Arc<SeededEntropy>, anchor: &std::pat
 }
 
 fn broker(log: Log, issuer: Arc<EffectCounter>) -> Broker {
+    builder(log, issuer).build()
+}
+
+fn builder(log: Log, issuer: Arc<EffectCounter>) -> BrokerBuilder {
     let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
     let directory = Arc::new(directory);
     Broker::builder(log, directory.clone())
         .facts(directory)
         .issuer(issuer)
         .settings(Settings::default().mint_timeout(Duration::from_secs(5)))
-        .build()
 }

@@ -168,6 +168,7 @@ impl Case {
                     expired: false,
                     revocation: RevocationState::None,
                     attempts: 0,
+                    attempts_before_demand: 0,
                     latest: leaf,
                     revocation_leaf: None,
                 };
@@ -188,7 +189,9 @@ impl Case {
 
     fn fold_end(&mut self, record: &Record, ending: &Ending) -> Option<()> {
         let kind: Kind = record.header().kind.clone();
-        let end = CaseEnd { kind, leaf: record.leaf(), ending: ending.clone(), at: record.header().at };
+        let header = record.header();
+        let end =
+            CaseEnd { kind, leaf: record.leaf(), cause: header.refs.cause, ending: ending.clone(), at: header.at };
         self.grant.as_mut()?.end = Some(end);
         Some(())
     }
@@ -220,6 +223,11 @@ impl Case {
             Event::RevocationFailed(_) => credential.revocation = RevocationState::Failed,
             Event::RevocationUnknown(_) => credential.revocation = RevocationState::Unknown,
             Event::RevocationIrrevocable(_) => credential.revocation = RevocationState::Irrevocable,
+            Event::RevocationDemanded(_) => {
+                credential.revocation = RevocationState::Failed;
+                credential.attempts_before_demand = credential.attempts;
+            }
+            Event::CredentialHandedOver(_) => credential.revocation = RevocationState::HandedOver,
             Event::RevocationReconciled(e) => {
                 credential.revocation = if e.dead { RevocationState::Confirmed } else { RevocationState::Failed };
             }

@@ -121,6 +121,34 @@ pub enum EndBy {
     Other(PrincipalId),
     /// The end of its parent, by the parent's end record.
     Parent(LeafHash),
+    /// Somebody else who may, together with others.
+    Bulk {
+        /// Who.
+        by: PrincipalId,
+        /// The record of the bulk act.
+        act: LeafHash,
+    },
+    /// Another grant that takes its place.
+    Grant {
+        /// Who put it there.
+        by: PrincipalId,
+        /// The other grant, live and of the same recipient, as the caller has established under a guard.
+        grant: GrantId,
+        /// The record of its approval.
+        approved: LeafHash,
+    },
+    /// The bar of an identity that the access serves.
+    Bar {
+        /// Who barred it.
+        by: PrincipalId,
+        /// The record of the bar.
+        bar: LeafHash,
+    },
+    /// Its target, where something was changed behind the broker's back.
+    Target {
+        /// What was found.
+        finding: Code,
+    },
 }
 
 /// What came of taking a credential back.
@@ -280,6 +308,22 @@ pub enum Command {
         finding: Code,
         /// When the next attempt is due, if it is not.
         retry_at: Option<Timestamp>,
+    },
+    /// Ask that a credential that could not be taken back be tried again.
+    DemandRevocation {
+        /// Which.
+        credential: CredentialId,
+        /// Who asks.
+        by: PrincipalId,
+        /// Why.
+        reason: Option<Prose>,
+    },
+    /// What a credential stands for at its target stays, because another live grant has it there too.
+    HandOver {
+        /// Which.
+        credential: CredentialId,
+        /// The other grant, as the caller has established under a guard.
+        to: GrantId,
     },
     /// A credential stopped working by itself.
     CredentialExpired {

@@ -1,4 +1,5 @@
-//! Ending a grant: by time, by its holder, by somebody else, by its parent; and closing obligations.
+//! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target; and
+//! closing obligations.
 
 use crate::{
     case::{
@@ -8,8 +9,11 @@ use crate::{
     },
     code,
     ending::Ending,
-    event::{Event, GrantExpired, GrantRevoked, GrantTerminated, ObligationClosed},
-    ids::ObligationId,
+    event::{
+        Event, GrantEligibilityWithdrawn, GrantExpired, GrantExternallyModified, GrantRevoked, GrantSuperseded,
+        GrantTerminated, ObligationClosed,
+    },
+    ids::{GrantId, ObligationId},
     principal::{Principal, PrincipalId},
     text::{Code, Prose},
 };
@@ -35,7 +39,11 @@ impl Case {
             Err(refusal) => match by {
                 EndBy::Holder(id) => self.refused_act(id.clone(), code!("terminate"), refusal),
                 EndBy::Other(id) => self.refused_act(id.clone(), code!("revoke"), refusal),
-                EndBy::Parent(_) => Decided::refused(refusal),
+                EndBy::Grant { by, .. } => self.refused_act(by.clone(), code!("supersede"), refusal),
+                // Nobody asked for this grant by name, so a refusal is nobody's.
+                EndBy::Parent(_) | EndBy::Bulk { .. } | EndBy::Bar { .. } | EndBy::Target { .. } => {
+                    Decided::refused(refusal)
+                }
             },
         }
     }
@@ -48,13 +56,30 @@ impl Case {
                 let own = self.interested().contains(id);
                 if own { Ok(GrantTerminated { ending, reason }.into()) } else { Err(Refusal::NotOwn(id.clone())) }
             }
-            EndBy::Other(id) => {
+            EndBy::Other(id) | EndBy::Bulk { by: id, .. } => {
                 let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
                 Ok(GrantRevoked { ending, reason }.into())
             }
             EndBy::Parent(_) => {
                 let ending = self.ending(None, cause.clone(), context)?;
                 Ok(GrantRevoked { ending, reason }.into())
+            }
+            EndBy::Grant { by, grant, .. } => {
+                let ending = self.ending(Some(by.clone()), cause.clone(), context)?;
+                let itself = self.grant.as_ref().is_some_and(|own| own.id == *grant);
+                if itself {
+                    Err(Refusal::NotAnotherGrant(*grant))
+                } else {
+                    Ok(GrantSuperseded { ending, by_grant: *grant }.into())
+                }
+            }
+            EndBy::Bar { by, .. } => {
+                let ending = self.ending(Some(by.clone()), cause.clone(), context)?;
+                Ok(GrantEligibilityWithdrawn { ending }.into())
+            }
+            EndBy::Target { finding } => {
+                let ending = self.ending(None, cause.clone(), context)?;
+                Ok(GrantExternallyModified { ending, finding: finding.clone() }.into())
             }
         }
     }
@@ -63,13 +88,13 @@ impl Case {
     pub(super) fn ending(&self, actor: Option<PrincipalId>, cause: Code, context: &Context) -> Result<Ending, Refusal> {
         let grant = self.grant.as_ref().filter(|g| g.end.is_none()).ok_or_else(|| Refusal::Phase(self.phase()))?;
         let planned_end = grant.approved.approved.end();
-        let others = context.still_justified_by.iter().copied().filter(|id| *id != grant.id).collect();
+        let others: Vec<GrantId> = context.still_justified_by.iter().copied().filter(|id| *id != grant.id).collect();
         Ok(Ending {
             planned_end,
             requested_end: context.now.min(planned_end),
             actor,
             cause,
-            residual: self.residual_access(),
+            residual: self.residual_access(!others.is_empty()),
             still_justified_by: others,
         })
     }

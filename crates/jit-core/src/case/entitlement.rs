@@ -6,7 +6,7 @@ use crate::{
     case::Case,
     digest::LeafHash,
     event::{EntitlementChanged, Event, EventError},
-    ids::{EntitlementId, GrantId},
+    ids::{CaseId, EntitlementId, GrantId},
     record::{Expected, Record, RecordError, Recorder, Refs, StreamHead, StreamId},
     source::ClockReading,
     time::Timestamp,
@@ -44,7 +44,14 @@ pub struct Entitlement {
     id: EntitlementId,
     head: Option<StreamHead>,
     last: Option<ClockReading>,
-    live: BTreeMap<GrantId, Timestamp>,
+    live: BTreeMap<GrantId, Holding>,
+}
+
+/// That a grant justifies the entitlement.
+#[derive(Debug, Clone, Copy)]
+struct Holding {
+    case: CaseId,
+    until: Timestamp,
 }
 
 impl Entitlement {
@@ -68,7 +75,12 @@ impl Entitlement {
 
     /// The grants that justify the entitlement at a moment: entered, not ended, and not past their planned end.
     pub fn live_at(&self, at: Timestamp) -> impl Iterator<Item = GrantId> {
-        self.live.iter().filter(move |(_, until)| at < **until).map(|(grant, _)| *grant)
+        self.holders_at(at).map(|(grant, _)| grant)
+    }
+
+    /// The same, each with its case.
+    pub fn holders_at(&self, at: Timestamp) -> impl Iterator<Item = (GrantId, CaseId)> {
+        self.live.iter().filter(move |(_, holding)| at < holding.until).map(|(grant, holding)| (*grant, holding.case))
     }
 
     /// Folds the next record of the ledger into it.
@@ -84,7 +96,7 @@ impl Entitlement {
         if let Event::EntitlementChanged(change) = record.event()? {
             let grant = header.refs.grant.ok_or(EntitlementError::NoGrant)?;
             if change.held {
-                self.live.insert(grant, change.until);
+                self.live.insert(grant, Holding { case: change.case, until: change.until });
             } else {
                 self.live.remove(&grant);
             }

@@ -32,7 +32,7 @@ pub use refusal::Refusal;
 use crate::{
     approval::ApprovalContent,
     code,
-    credential::CredentialDescriptor,
+    credential::{CrashClass, CredentialDescriptor},
     decision::{Decision, EvaluationPurpose},
     digest::{LeafHash, derive},
     ending::{Ending, ResidualAccess, ResidualCredential},
@@ -135,6 +135,8 @@ pub struct CaseEnd {
     pub kind: Kind,
     /// The leaf of the end.
     pub leaf: LeafHash,
+    /// The record that caused it, if one did.
+    pub cause: Option<LeafHash>,
     /// Its circumstances.
     pub ending: Ending,
     /// When it was recorded.
@@ -175,6 +177,8 @@ pub enum RevocationState {
     Irrevocable,
     /// It is dead, and this was seen.
     Confirmed,
+    /// What it stands for goes on under another grant, and ends with that one.
+    HandedOver,
 }
 
 /// A credential as recorded.
@@ -198,6 +202,8 @@ pub struct CaseCredential {
     pub revocation: RevocationState,
     /// How often that was tried.
     pub attempts: u32,
+    /// How often of these before somebody demanded that it be tried again.
+    pub attempts_before_demand: u32,
     /// The leaf of the latest record about it.
     pub latest: LeafHash,
     /// The leaf of the latest revocation intent.
@@ -209,7 +215,14 @@ impl CaseCredential {
     #[must_use]
     pub fn may_live(&self) -> bool {
         let none = matches!(self.mint, MintState::Failed | MintState::NeverExisted);
-        !none && !self.expired && self.revocation != RevocationState::Confirmed
+        let over = matches!(self.revocation, RevocationState::Confirmed | RevocationState::HandedOver);
+        !none && !self.expired && !over
+    }
+
+    /// Whether it stands for a state of the target that other grants may have too: a membership, not something of its own.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.intended.capabilities.class == CrashClass::RemoteShared
     }
 
     /// Whether an attempt to take it back still lacks an outcome, or a reconciliation.
@@ -496,7 +509,7 @@ impl Case {
     }
 
     /// What may outlive an end at this moment.
-    fn residual_access(&self) -> ResidualAccess {
+    fn residual_access(&self, justified_by_others: bool) -> ResidualAccess {
         let living = self.credentials.iter().filter(|(_, c)| c.may_live());
         let sessions = living.clone().any(|(_, c)| !c.intended.capabilities.cuts_sessions);
         let credentials = living
@@ -504,6 +517,7 @@ impl Case {
                 let why = match (&c.mint, c.intended.capabilities.can_revoke) {
                     (MintState::Pending | MintState::Prepared, _) => code!("mint_under_way"),
                     (MintState::Unknown, _) => code!("outcome_unknown"),
+                    _ if justified_by_others && c.is_shared() => code!("still_justified"),
                     (_, true) => code!("revocation_follows"),
                     (_, false) => code!("cannot_recall"),
                 };

@@ -76,6 +76,10 @@ impl Case {
             Command::RevocationReconciled { credential, dead, finding, retry_at } => {
                 self.revocation_reconciled(*credential, *dead, finding, *retry_at)
             }
+            Command::DemandRevocation { credential, by, reason } => {
+                self.demand_revocation(*credential, by, reason.as_ref())
+            }
+            Command::HandOver { credential, to } => self.hand_over(*credential, *to),
             Command::CredentialExpired { credential } => self.credential_expired(*credential, context),
             Command::CloseObligation { obligation, by, finding, text } => {
                 self.close_obligation(*obligation, by, finding, text.as_ref())
@@ -178,14 +182,17 @@ impl Case {
                 refs.approvals = self.approval_leaves(self.standing_decisions());
                 refs.cause = known.map(|c| c.intended_leaf);
             }
-            Event::RevocationIntended(_) => refs.cause = end_leaf.or(known.map(|c| c.latest)),
+            Event::RevocationIntended(_) | Event::CredentialHandedOver(_) => {
+                refs.cause = end_leaf.or(known.map(|c| c.latest))
+            }
             Event::RevocationConfirmed(_)
             | Event::RevocationFailed(_)
             | Event::RevocationUnknown(_)
             | Event::RevocationIrrevocable(_) => refs.cause = known.and_then(|c| c.revocation_leaf),
-            Event::CredentialReconciled(_) | Event::CredentialExpired(_) | Event::RevocationReconciled(_) => {
-                refs.cause = known.map(|c| c.latest)
-            }
+            Event::CredentialReconciled(_)
+            | Event::CredentialExpired(_)
+            | Event::RevocationReconciled(_)
+            | Event::RevocationDemanded(_) => refs.cause = known.map(|c| c.latest),
             // With a credential, by it; else by the decision at the opening.
             Event::GrantActivated(_) => {
                 refs.cause = known.map(|c| c.latest).or_else(|| self.decisions.last().map(|d| d.leaf));
@@ -194,8 +201,8 @@ impl Case {
             Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) => refs.cause = request_leaf,
             other if is_end(&other.kind()) => {
                 refs.approved_by = grant_leaf;
-                refs.cause = origin.parent_end.or_else(|| {
-                    // A policy that no longer permits is what caused this end.
+                refs.cause = origin.end_cause.or_else(|| {
+                    // Without a bar it is a policy that no longer permits.
                     (other.kind() == Kind::GrantEligibilityWithdrawn)
                         .then(|| self.decisions.last().map(|d| d.leaf))
                         .flatten()
@@ -220,28 +227,32 @@ pub struct StepOrigin {
     pub command: Option<CommandId>,
     /// The retention class of a case that begins.
     pub retain: RetentionClass,
-    /// The end of the parent that causes this end.
-    pub parent_end: Option<LeafHash>,
+    /// The record that causes the end: the parent's end, a bulk act, a bar, the approval of the grant that takes its place.
+    pub end_cause: Option<LeafHash>,
 }
 
 impl StepOrigin {
     /// Steps that no participant's command caused.
     #[must_use]
     pub fn internal(retain: RetentionClass) -> Self {
-        Self { command: None, retain, parent_end: None }
+        Self { command: None, retain, end_cause: None }
     }
 
     /// Steps that a command caused.
     #[must_use]
     pub fn command(command: CommandId, retain: RetentionClass) -> Self {
-        Self { command: Some(command), retain, parent_end: None }
+        Self { command: Some(command), retain, end_cause: None }
     }
 
-    /// Names the parent's end as the cause, if `by` is one.
+    /// Names the record that causes the end, if there is one.
     #[must_use]
     pub fn ended_by(mut self, by: &EndBy) -> Self {
-        if let EndBy::Parent(leaf) = by {
-            self.parent_end = Some(*leaf);
+        match by {
+            EndBy::Parent(leaf)
+            | EndBy::Bulk { act: leaf, .. }
+            | EndBy::Grant { approved: leaf, .. }
+            | EndBy::Bar { bar: leaf, .. } => self.end_cause = Some(*leaf),
+            EndBy::Holder(_) | EndBy::Other(_) | EndBy::Target { .. } => {}
         }
         self
     }

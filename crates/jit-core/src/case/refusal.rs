@@ -4,7 +4,7 @@ use crate::{
     case::Phase,
     code,
     credential::CredentialDescriptor,
-    ids::{CredentialId, ObligationId},
+    ids::{CredentialId, GrantId, ObligationId},
     principal::PrincipalId,
     request::RequestError,
     text::{Code, GroupName},
@@ -107,6 +107,12 @@ pub enum Refusal {
     /// A justification that is due must be given.
     #[error("obligation {0} needs a text")]
     TextMissing(ObligationId),
+    /// A grant cannot take its own place, nor that of another recipient's, nor if it is not active.
+    #[error("grant {0} cannot take this one's place")]
+    NotAnotherGrant(GrantId),
+    /// An identity that the access serves is barred.
+    #[error("{0} is barred")]
+    Barred(PrincipalId),
     /// Something is still open.
     #[error("case cannot be closed yet")]
     NotSettled,
@@ -145,6 +151,8 @@ impl Refusal {
             Self::EndedMeanwhile(_) => code!("ended_meanwhile"),
             Self::Obligation(_) => code!("obligation"),
             Self::TextMissing(_) => code!("text_missing"),
+            Self::NotAnotherGrant(_) => code!("not_another_grant"),
+            Self::Barred(_) => code!("barred"),
             Self::NotSettled => code!("not_settled"),
         }
     }

@@ -1,4 +1,4 @@
-//! Taking a credential back: intent, outcome, and what to do when nobody knows.
+//! Taking a credential back: intent, outcome, what to do when nobody knows, and what stays because another grant has it.
 
 use crate::{
     case::{
@@ -6,12 +6,14 @@ use crate::{
         command::{Decided, RevocationOutcome},
         refusal::Refusal,
     },
+    code,
     event::{
-        Event, RevocationConfirmed, RevocationFailed, RevocationIntended, RevocationIrrevocable, RevocationReconciled,
-        RevocationUnknown,
+        CredentialHandedOver, Event, RevocationConfirmed, RevocationDemanded, RevocationFailed, RevocationIntended,
+        RevocationIrrevocable, RevocationReconciled, RevocationUnknown,
     },
-    ids::CredentialId,
-    text::Code,
+    ids::{CredentialId, GrantId},
+    principal::PrincipalId,
+    text::{Code, Prose},
     time::Timestamp,
 };
 
@@ -40,6 +42,41 @@ impl Case {
             RevocationOutcome::Irrevocable { cause, until } => RevocationIrrevocable { cause, until }.into(),
         };
         Decided::about(credential, [event])
+    }
+
+    /// Has an irrevocable credential tried again: its attempts are counted anew.
+    pub(super) fn demand_revocation(
+        &self,
+        credential: CredentialId,
+        by: &PrincipalId,
+        reason: Option<&Prose>,
+    ) -> Decided {
+        let given_up = self
+            .credentials
+            .get(&credential)
+            .is_some_and(|c| c.may_live() && c.revocation == RevocationState::Irrevocable);
+        if !given_up {
+            return self.refused_act(by.clone(), code!("demand_revocation"), Refusal::Credential(credential));
+        }
+        Decided::about(credential, [RevocationDemanded { by: by.clone(), reason: reason.cloned() }.into()])
+    }
+
+    /// Leaves what a credential without secret stands for to another grant that has it too.
+    pub(super) fn hand_over(&self, credential: CredentialId, to: GrantId) -> Decided {
+        let ended = self.grant.as_ref().is_some_and(|g| g.end.is_some());
+        let known = self.credentials.get(&credential).filter(|c| {
+            // One that was never released goes back whether or not its grant has ended.
+            (ended || c.mint == MintState::FoundExisting)
+                && self.grant_id() != to
+                && c.is_shared()
+                && matches!(c.mint, MintState::Issued | MintState::FoundExisting)
+                && c.may_live()
+                && !c.is_being_revoked()
+        });
+        match known {
+            Some(_) => Decided::about(credential, [CredentialHandedOver { to }.into()]),
+            None => Decided::refused(Refusal::Credential(credential)),
+        }
     }
 
     pub(super) fn revocation_reconciled(

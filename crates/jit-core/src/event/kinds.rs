@@ -10,7 +10,7 @@ use crate::{
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::{Decision, EvaluationPurpose},
     digest::{LeafHash, PolicyDigest},
-    ending::Ending,
+    ending::{EndSelector, Ending},
     external::ExternalRef,
     governance::{HoldSelector, IndexRange, LogPredecessor, RetentionTerms, TargetAct},
     ids::{CaseId, EntitlementId, GrantId, HoldId, ObligationId},
@@ -577,6 +577,57 @@ events! {
         keep by: Option<PrincipalId>,
         /// Why, as a code.
         keep cause: Code,
+        /// Why, in words.
+        personal reason: Prose,
+    }
+    /// Somebody asked that a credential be tried again that could not be taken back.
+    RevocationDemanded = "revocation.demanded" in Case {
+        /// Who asked.
+        keep by: PrincipalId,
+        /// Why.
+        personal reason: Prose,
+    }
+    /// What a credential without secret stands for at its target stays, because another live grant justifies it there: from
+    /// here on it ends with that grant (INV-21).
+    CredentialHandedOver = "credential.handed_over" in Case {
+        /// The grant whose own credential of the same issuer it goes on under.
+        keep to: GrantId,
+    }
+    /// Somebody ordered that many grants end; the record is the cause of each end.
+    BulkEndOrdered = "bulk_end.ordered" in Ops {
+        /// Who ordered it.
+        keep by: PrincipalId,
+        /// Which grants.
+        keep selector: EndSelector,
+        /// Why, as a code.
+        keep cause: Code,
+        /// Why, in words.
+        personal reason: Prose,
+    }
+    /// Every grant that a bulk act or a bar was about has ended.
+    BulkEndCompleted = "bulk_end.completed" in Ops {
+        /// How many it ended.
+        keep ended: u64,
+        /// How many had ended before.
+        keep already_ended: u64,
+    }
+    /// From here on nothing can be requested by or issued for an identity, and its grants end.
+    IdentityBarred = "identity.barred" in Ops {
+        /// Whose.
+        keep identity: PrincipalId,
+        /// Who barred it.
+        keep by: PrincipalId,
+        /// Why, as a code.
+        keep cause: Code,
+        /// Why, in words.
+        personal reason: Prose,
+    }
+    /// An identity may be given access again.
+    IdentityReinstated = "identity.reinstated" in Ops {
+        /// Which.
+        keep identity: PrincipalId,
+        /// Who lifted the bar.
+        keep by: PrincipalId,
         /// Why, in words.
         personal reason: Prose,
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    ending::{ending, needs_ends},
+    ending::needs_ends,
     finding::{Reason, Report},
     id::InvariantId::Inv15,
     view::{CaseStream, Entry, View, pick},
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     event::{Event, GrantApproved, Kind, RequestSubmitted},
     ids::{CaseId, GrantId},
-    project::is_end,
+    project::{ending, is_end},
     request::{MAX_DEPTH, MAX_HOLDERS, ParentGrant},
     window::Window,
 };

@@ -9,29 +9,15 @@ use super::{
 };
 use crate::{
     credential::IssuerCapabilities,
-    ending::Ending,
     event::{Event, Kind},
     ids::CredentialId,
-    project::is_end,
+    project::{ending, is_end},
     time::Timestamp,
     window::Window,
 };
 
 pub(super) fn needs_ends(kind: &Kind) -> bool {
     is_end(kind) || matches!(kind, Kind::GrantApproved | Kind::GrantExtended)
-}
-
-/// The circumstances, if the event is an end.
-pub(super) fn ending(event: &Event) -> Option<&Ending> {
-    match event {
-        Event::GrantExpired(e) => Some(&e.ending),
-        Event::GrantRevoked(e) => Some(&e.ending),
-        Event::GrantTerminated(e) => Some(&e.ending),
-        Event::GrantSuperseded(e) => Some(&e.ending),
-        Event::GrantEligibilityWithdrawn(e) => Some(&e.ending),
-        Event::GrantExternallyModified(e) => Some(&e.ending),
-        _ => None,
-    }
 }
 
 /// INV-04. At most one end in a case with a grant; one once the approved or extended window has passed, or the case is
@@ -130,7 +116,7 @@ pub(super) fn credentials(case: &CaseStream<'_>, report: &mut Report) {
                     living.remove(&id);
                 }
             },
-            Event::CredentialExpired(_) | Event::RevocationConfirmed(_) => {
+            Event::CredentialExpired(_) | Event::RevocationConfirmed(_) | Event::CredentialHandedOver(_) => {
                 living.remove(&id);
             }
             Event::RevocationReconciled(e) if e.dead => {
@@ -138,7 +124,7 @@ pub(super) fn credentials(case: &CaseStream<'_>, report: &mut Report) {
             }
             _ => {
                 let known = living.get_mut(&id);
-                if let (Some(known), Some(state)) = (known, taking_back(event)) {
+                if let (Some(known), Some(state)) = (known, taking_back(event, entry.header().at)) {
                     known.taking_back = state;
                 }
             }
@@ -159,10 +145,11 @@ pub(super) fn credentials(case: &CaseStream<'_>, report: &mut Report) {
     }
 }
 
-fn taking_back(event: &Event) -> Option<TakingBack> {
+fn taking_back(event: &Event, at: Timestamp) -> Option<TakingBack> {
     match event {
         Event::RevocationIntended(_) | Event::RevocationUnknown(_) => Some(TakingBack::Awaited),
         Event::RevocationFailed(e) => Some(TakingBack::Retry(e.retry_at)),
+        Event::RevocationDemanded(_) => Some(TakingBack::Retry(at)),
         Event::RevocationReconciled(e) => Some(e.retry_at.map_or(TakingBack::NotTried, TakingBack::Retry)),
         Event::RevocationIrrevocable(_) => Some(TakingBack::Irrevocable),
         _ => None,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    ending::{ending, needs_ends},
+    ending::needs_ends,
     finding::{Reason, Report},
     id::InvariantId::Inv21,
     view::{CaseStream, Entry, Stream, View, pick},
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     event::{EntitlementChanged, Event, Kind},
     ids::GrantId,
-    project::is_end,
+    project::{ending, is_end},
     record::StreamId,
     time::Timestamp,
 };
@@ -27,7 +27,8 @@ pub(super) fn needs(kind: &Kind) -> bool {
 }
 
 /// INV-21. A grant that was activated is entered in its ledger, and its end is entered with `refs.cause`; `live` there and
-/// `still_justified_by` of the end name the same grants. No credential is taken back because another grant ended.
+/// `still_justified_by` of the end name the same grants. No credential is taken back because another grant ended, and none is
+/// left to another grant that is not live in the ledger.
 pub(super) fn ends(case: &CaseStream<'_>, report: &mut Report) {
     for (intent, _) in case.events(pick!(Event::RevocationIntended)) {
         let cause = intent.refs().cause.and_then(|leaf| case.view.by_leaf(leaf));
@@ -44,6 +45,13 @@ pub(super) fn ends(case: &CaseStream<'_>, report: &mut Report) {
             return report.violated(Inv21, &[active], "the grant is in no ledger");
         }
         return report.not_provable(Inv21, Reason::OtherStream, Some(active), "the ledger is not here in full");
+    }
+    for (handed, e) in case.events(pick!(Event::CredentialHandedOver)) {
+        let change = |held| case.view.change(id, e.to, held).map(|(change, _)| change.index);
+        let live = change(true).is_some_and(|at| at < handed.index) && change(false).is_none_or(|at| at > handed.index);
+        if !live {
+            report.violated(Inv21, &[handed], "a credential is left to a grant that does not justify the access");
+        }
     }
     let entry_of = |held: bool| case.view.change(id, grant.refs().grant?, held);
     if entry_of(true).is_none() && case.view.overdue(active.header().at) {
