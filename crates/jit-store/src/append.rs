@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jit_core::{Draft, Expected, PayloadError, Record, RecordError, RecordId, RetentionClass, StreamHead, StreamId};
+use jit_core::{Draft, Expected, Record, RecordError, RecordId, RetentionClass, StreamHead, StreamId};
 
 use crate::backend::BackendError;
 use crate::error::ReadError;
@@ -236,13 +236,5 @@ pub enum InvalidRequest {
         id: RecordId,
         /// Why.
         source: RetentionError,
-    },
-    /// A payload is larger than can be stored.
-    #[error("the payload of record {id} cannot be stored: {source}")]
-    Payload {
-        /// Which record.
-        id: RecordId,
-        /// Why.
-        source: PayloadError,
     },
 }

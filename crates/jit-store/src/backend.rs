@@ -7,8 +7,8 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, Locked, LookupKey,
-    Projections, RecordKey, Row, StreamKey, StreamState, TreeNodes, TreeRead,
+    Assumed, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, Locked,
+    LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TreeNodes, TreeRead,
 };
 
 /// A database that holds one log: transactions and rows, no domain knowledge, no hashing.
@@ -62,6 +62,30 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Takes the log's lock, waiting for it, and reads all that is wanted under it.
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError>;
+
+    /// Writes the batch durably if the log is as assumed and has none of its records; `false`, and nothing written, if not.
+    ///
+    /// The log calls this again before the last call has answered, with what will be so after it. Calls take effect in the order
+    /// in which their futures are first polled; a database whose calls may overtake each other loses time by that, nothing else.
+    /// Where begin and commit are one round trip each, this should be one for both.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`]. If the outcome is unknown, nothing is written any more once a later
+    /// [`begin`](Self::begin) has answered.
+    async fn write_if(&self, assumed: Assumed, batch: Batch) -> Result<bool, BackendError> {
+        let want = Begin {
+            streams: assumed.streams.iter().map(|(key, _)| *key).collect(),
+            records: batch.rows.iter().map(|row| row.record).collect(),
+            leaves_from: assumed.size,
+        };
+        let transaction = self.begin(want).await?;
+        let locked = transaction.locked();
+        if !assumed.holds(locked) || locked.known.iter().any(Option::is_some) {
+            return Ok(false);
+        }
+        transaction.commit(batch).await?;
+        Ok(true)
+    }
 
     /// The head after the last commit that is durable.
     async fn head(&self) -> Result<Head, BackendError>;

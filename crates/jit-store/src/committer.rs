@@ -1,40 +1,43 @@
 //! Group commit: one task collects what many callers append, and commits it in one transaction with
 //! one tree update.
+//!
+//! As long as nobody else writes, a batch is sent before the log's lock is held, on the condition that the log is as it was left,
+//! and the next one is made and sent meanwhile. Only what was written is answered so: whatever else there is to say, that
+//! a request conflicts or was written before, is found out under the lock.
 
+use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use jit_core::{Kind, StreamId};
+use jit_core::{Kind, StreamHead, StreamId};
 use jit_log::Hash;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::append::{AppendError, LogRecord};
 use crate::backend::{BackendError, Transaction};
 use crate::error::ReadError;
+use crate::flight::{Flight, Flights, Landed};
+use crate::intake::{Intake, Submission};
 use crate::opening::LogContext;
-use crate::prepared::{PreparedRequest, stream_key};
+use crate::prepared::{PreparedRecords, PreparedRequest, stream_key};
 use crate::publisher::Durable;
 use crate::reading::{PAGE, read_row, read_rows};
 use crate::retention::DeclaredRetention;
-use crate::row::{Batch, Begin, Incarnation, Known, Locked, StreamState};
+use crate::row::{Assumed, Batch, Begin, HashBytes, Incarnation, Known, Locked, RecordKey, StreamKey, StreamState};
 use crate::sequencer::{Admitted, Sequencer, Wanted, declare};
 use crate::tree::Tree;
 
-/// No more records than this are committed at once, unless one request has more.
-const MAX_BATCH_RECORDS: usize = 1024;
-/// No more payload bytes than this are committed at once, unless one request has more.
-const MAX_BATCH_BYTES: usize = 8 << 20;
 /// How often a lost commit is looked for, and how long to wait the first time.
 const LOOK_AGAIN: u32 = 5;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// While one batch is under way, the next is sent when so many requests wait.
+const WORTH_SENDING: usize = 16;
+/// After somebody else wrote, so many batches are committed under the lock before it is done without again.
+const WARY: u32 = 16;
 /// How often the database may change under an append before that is given up.
 const INCARNATIONS: usize = 3;
-
-/// One caller's append.
-pub(crate) struct Submission {
-    pub(crate) request: PreparedRequest,
-    pub(crate) answer: oneshot::Sender<Result<Written, AppendError>>,
-}
 
 /// What the committer answers once all is durable.
 pub(crate) struct Written {
@@ -51,51 +54,156 @@ pub(crate) struct Committer {
     /// How many records of stream `gov` were read for it.
     gov_read: u64,
     durable: watch::Sender<Durable>,
+    /// `None` where the next batch needs the lock.
+    ground: Option<Ground>,
+    wary: u32,
+}
+
+/// What the log is as soon as all that was sent is written, if nobody else writes.
+struct Ground {
+    incarnation: Incarnation,
+    gov: Option<StreamState>,
+    tree: Tree,
 }
 
 impl Committer {
     pub(crate) fn new(context: Arc<LogContext>, tree: Tree, durable: watch::Sender<Durable>) -> Self {
-        Self { context, tree, incarnation: None, declared: DeclaredRetention::default(), gov_read: 0, durable }
+        Self {
+            context,
+            tree,
+            incarnation: None,
+            declared: DeclaredRetention::default(),
+            gov_read: 0,
+            durable,
+            ground: None,
+            wary: 0,
+        }
     }
 
     /// Commits until nobody can append any more.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
-        let mut next = queue.recv().await;
-        while let Some(first) = next.take() {
-            let (mut records, mut bytes) = (first.request.len(), first.request.bytes());
-            let mut batch = vec![first];
-            while let Ok(submission) = queue.try_recv() {
-                records = records.saturating_add(submission.request.len());
-                bytes = bytes.saturating_add(submission.request.bytes());
-                if records > MAX_BATCH_RECORDS || bytes > MAX_BATCH_BYTES {
-                    next = Some(submission);
-                    break;
+    pub(crate) async fn run(mut self, queue: mpsc::Receiver<Submission>) {
+        let mut intake = Intake::new(queue);
+        let mut flights = Flights::default();
+        while let Some(next) = next(&mut flights, &mut intake).await {
+            match next {
+                Next::Landed(landed) => self.land(landed, &mut flights).await,
+                Next::Batch => {
+                    let batch = intake.batch(flights.requests()).await;
+                    match self.fly(batch) {
+                        Ok(flight) => flights.send(flight),
+                        Err(batch) => {
+                            for landed in flights.land_all().await {
+                                self.settle(landed).await;
+                            }
+                            self.commit(batch).await;
+                        }
+                    }
                 }
-                batch.push(submission);
-            }
-            self.commit(batch).await;
-            if next.is_none() {
-                next = queue.recv().await;
             }
         }
     }
 
-    async fn commit(&mut self, batch: Vec<Submission>) {
-        let (requests, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|submission| (submission.request, submission.answer)).unzip();
-        // Whoever appended may have gone; what was written stays.
-        match self.try_commit(requests).await {
-            Ok(outcomes) => {
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(self.written(outcome).await);
+    /// Begins to write the batch without the lock, if that may do.
+    fn fly(&mut self, submissions: Vec<Submission>) -> Result<Flight, Vec<Submission>> {
+        match self.speculate(&submissions) {
+            Some((assumed, batch, tree, written)) => {
+                let Some(first) = first_of(&batch) else { return Err(submissions) };
+                if let Some(ground) = &mut self.ground {
+                    ground.tree = tree.clone();
                 }
+                let backend = Arc::clone(&self.context.backend);
+                let writing = Box::pin(async move { backend.write_if(assumed, batch).await });
+                Ok(Flight { submissions, written, first, tree, writing })
+            }
+            None => Err(submissions),
+        }
+    }
+
+    /// The batch that writes all of the requests, if what they expect is so; `None` if the lock is needed to tell.
+    fn speculate(&self, submissions: &[Submission]) -> Option<(Assumed, Batch, Tree, Vec<Vec<LogRecord>>)> {
+        let ground = self.ground.as_ref()?;
+        let (size, root) = (ground.tree.size(), ground.tree.root().into());
+        let mut streams: HashMap<_, _> = ground.gov.map(|state| (StreamId::Gov, state)).into_iter().collect();
+        let assumed = assumptions(submissions.iter().map(|submission| &submission.request))?;
+        streams.extend(assumed.iter().filter_map(|(stream, (_, head))| Some((*stream, state_at((*head)?)))));
+        let mut sequencer = Sequencer::new(
+            &self.context.projector,
+            ground.tree.clone(),
+            self.declared.clone(),
+            streams,
+            HashMap::new(),
+        );
+        let mut written = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            match sequencer.admit(&submission.request) {
+                Ok(Admitted::Written(records)) => written.push(records),
+                Ok(Admitted::Repeated(_)) | Err(_) => return None,
+            }
+        }
+        let (batch, tree) = sequencer.finish()?;
+        let streams = assumed.into_values().map(|(key, head)| (key, head.map(leaf_of))).collect();
+        Some((Assumed { incarnation: ground.incarnation, size, root, streams }, batch, tree, written))
+    }
+
+    async fn land(&mut self, landed: Landed, flights: &mut Flights) {
+        let mut fallen = Vec::new();
+        if !matches!(landed.answer, Ok(true)) {
+            // What was sent after it counted on it. Nothing is under way while the lock is taken.
+            fallen = flights.land_all().await;
+        }
+        for landed in std::iter::once(landed).chain(fallen) {
+            self.settle(landed).await;
+        }
+    }
+
+    async fn settle(&mut self, landed: Landed) {
+        let Flight { submissions, written, first, tree, .. } = landed.flight;
+        let outcome = match landed.answer {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.ground = None;
+                return self.commit(submissions).await;
             }
             Err(error) => {
-                tracing::warn!(origin = %self.context.origin, %error, "a batch was not committed");
-                for answer in answers {
-                    let _ = answer.send(Err(error.clone()));
+                self.ground = None;
+                self.find_out(Some(first), error).await
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.grown(tree);
+                for (submission, records) in submissions.into_iter().zip(written) {
+                    // Whoever appended may have gone; what was written stays.
+                    let _ = submission.answer.send(Ok(Written { records, repeated: false }));
                 }
             }
+            Err(error) => self.refuse(submissions, &error),
+        }
+    }
+
+    fn refuse(&self, submissions: Vec<Submission>, error: &AppendError) {
+        tracing::warn!(origin = %self.context.origin, %error, "a batch was not committed");
+        for submission in submissions {
+            let _ = submission.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// All of the tree is durable.
+    fn grown(&mut self, tree: Tree) {
+        self.tree = tree;
+        self.durable.send_replace(Durable { size: self.tree.size(), root: self.tree.root() });
+    }
+
+    /// Commits under the lock. Nothing else is under way.
+    async fn commit(&mut self, batch: Vec<Submission>) {
+        self.ground = None;
+        match self.try_commit(&batch).await {
+            Ok(outcomes) => {
+                for (submission, outcome) in batch.into_iter().zip(outcomes) {
+                    let _ = submission.answer.send(self.written(outcome).await);
+                }
+            }
+            Err(error) => self.refuse(batch, &error),
         }
     }
 
@@ -116,13 +224,23 @@ impl Committer {
     /// Commits all requests that hold. An error means that none was committed.
     async fn try_commit(
         &mut self,
-        requests: Vec<PreparedRequest>,
+        submissions: &[Submission],
     ) -> Result<Vec<Result<Admitted, AppendError>>, AppendError> {
-        let (want, transaction, tree) = self.begin(&requests).await?;
-        let mut sequencer =
-            Sequencer::new(&self.context.projector, tree, self.declared.clone(), &want, transaction.locked());
-        let mut outcomes = Vec::with_capacity(requests.len());
-        for request in requests {
+        let requests = || submissions.iter().map(|submission| &submission.request);
+        let want = Wanted::by(requests());
+        let (transaction, tree) = self.begin(&want).await?;
+        let locked = transaction.locked();
+        self.wary = if tree.size() > self.tree.size() { WARY } else { self.wary.saturating_sub(1) };
+        let (incarnation, gov) = (locked.incarnation, want.state(StreamId::Gov, locked));
+        let mut sequencer = Sequencer::new(
+            &self.context.projector,
+            tree,
+            self.declared.clone(),
+            want.found(locked).collect(),
+            want.known(locked).collect(),
+        );
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        for request in requests() {
             match sequencer.admit(request) {
                 Err(AppendError::Damaged(error)) => return Err(AppendError::Damaged(error)),
                 outcome => outcomes.push(outcome),
@@ -130,18 +248,17 @@ impl Committer {
         }
         if let Some((batch, tree)) = sequencer.finish() {
             self.write(transaction, batch).await?;
-            self.tree = tree;
-            self.durable.send_replace(Durable { size: self.tree.size(), root: self.tree.root() });
+            self.grown(tree);
+            // What is declared in stream `gov` counts when it was read.
+            if self.wary == 0 && !requests().any(|request| request.appends_to(StreamId::Gov)) {
+                self.ground = Some(Ground { incarnation, gov, tree: self.tree.clone() });
+            }
         }
         Ok(outcomes)
     }
 
     /// Takes the lock and makes sure that the log is the one this process knows.
-    async fn begin(
-        &mut self,
-        requests: &[PreparedRequest],
-    ) -> Result<(Wanted, Box<dyn Transaction>, Tree), AppendError> {
-        let want = Wanted::by(requests);
+    async fn begin(&mut self, want: &Wanted) -> Result<(Box<dyn Transaction>, Tree), AppendError> {
         for _ in 0..INCARNATIONS {
             let begin = want.begin(self.tree.size());
             let transaction = self.context.backend.begin(begin).await.map_err(not_appended)?;
@@ -158,7 +275,7 @@ impl Committer {
             let tree = self.caught_up(transaction.locked()).await.map_err(damaged)?;
             let gov = want.state(StreamId::Gov, transaction.locked());
             self.follow_declarations(gov).await.map_err(damaged)?;
-            return Ok((want, transaction, tree));
+            return Ok((transaction, tree));
         }
         let source = "the database changes again and again".into();
         Err(not_appended(BackendError::Unavailable { source }))
@@ -205,11 +322,18 @@ impl Committer {
 
     /// Commits; if the answer is lost, finds out whether the batch is there.
     async fn write(&self, transaction: Box<dyn Transaction>, batch: Batch) -> Result<(), AppendError> {
-        let first = batch.rows.first().map(|row| (row.record, Known { index: row.index, leaf: row.leaf }));
-        let lost = match transaction.commit(batch).await {
-            Ok(()) => return Ok(()),
-            Err(error @ BackendError::OutcomeUnknown { .. }) => error,
-            Err(error) => return Err(not_appended(error)),
+        let first = first_of(&batch);
+        match transaction.commit(batch).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.find_out(first, error).await,
+        }
+    }
+
+    /// Whether a batch is there although its answer is an error.
+    async fn find_out(&self, first: Option<(RecordKey, Known)>, error: BackendError) -> Result<(), AppendError> {
+        let lost = match error {
+            BackendError::OutcomeUnknown { .. } => error,
+            error => return Err(not_appended(error)),
         };
         let Some((record, known)) = first else {
             return Err(not_appended(lost));
@@ -228,6 +352,67 @@ impl Committer {
         }
         Err(AppendError::OutcomeUnknown(Arc::new(lost)))
     }
+}
+
+/// What there is to do.
+enum Next {
+    Landed(Landed),
+    Batch,
+}
+
+/// `None` when all is done.
+async fn next(flights: &mut Flights, intake: &mut Intake) -> Option<Next> {
+    poll_fn(|context| {
+        if let Poll::Ready(Some(landed)) = flights.poll_landed(context) {
+            return Poll::Ready(Some(Next::Landed(landed)));
+        }
+        if flights.is_full() {
+            return Poll::Pending;
+        }
+        let wanted = if flights.is_empty() { 1 } else { WORTH_SENDING };
+        match intake.poll_waiting(wanted, context) {
+            Poll::Ready(()) if !intake.is_over() => Poll::Ready(Some(Next::Batch)),
+            Poll::Ready(()) if flights.is_empty() => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+type Assumptions = HashMap<StreamId, (StreamKey, Option<StreamHead>)>;
+
+/// How the streams of the requests end, if all of them are right; `None` if one is among them of which they do not say.
+fn assumptions<'a>(requests: impl Iterator<Item = &'a PreparedRequest>) -> Option<Assumptions> {
+    let mut assumed = Assumptions::new();
+    for request in requests {
+        for (stream, expected) in &request.guards {
+            if *stream != StreamId::Gov {
+                assumed.entry(*stream).or_insert_with(|| (stream_key(stream), expected.head()));
+            }
+        }
+        for append in &request.appends {
+            match &append.records {
+                PreparedRecords::Sealed { expected, .. } => {
+                    assumed.entry(append.stream).or_insert_with(|| (append.key, expected.head()));
+                }
+                PreparedRecords::Drafts(_) => return None,
+            }
+        }
+    }
+    Some(assumed)
+}
+
+/// Of a stream that takes more and ends so.
+fn state_at(head: StreamHead) -> StreamState {
+    StreamState { next: head.n.saturating_add(1), leaf: leaf_of(head), closed: false }
+}
+
+fn leaf_of(head: StreamHead) -> HashBytes {
+    head.leaf.to_hash().into()
+}
+
+fn first_of(batch: &Batch) -> Option<(RecordKey, Known)> {
+    batch.rows.first().map(|row| (row.record, Known { index: row.index, leaf: row.leaf }))
 }
 
 fn damaged(error: ReadError) -> AppendError {

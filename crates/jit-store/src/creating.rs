@@ -1,5 +1,6 @@
 //! Creating a log: its first records, and its first checkpoint in the anchor.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jit_core::{
@@ -14,8 +15,8 @@ use crate::opening::{LogContext, LogMeta, OpenError};
 use crate::prepared::PreparedRequest;
 use crate::receipt::ReceiptError;
 use crate::retention::{DeclaredRetention, RetentionError};
-use crate::row::{Batch, Incarnation, Locked};
-use crate::sequencer::{Sequencer, Wanted};
+use crate::row::Batch;
+use crate::sequencer::Sequencer;
 use crate::tree::Tree;
 
 /// The version of the record format that this log writes.
@@ -80,16 +81,8 @@ impl LogContext {
         let request =
             AppendRequest::new().draft(self.governance(opened.into())?).draft(self.governance(declared_event.into())?);
         let request = PreparedRequest::new(request, &self.origin, &self.projector).map_err(AppendError::from)?;
-        let want = Wanted::by(std::slice::from_ref(&request));
-        let nothing = Locked {
-            head: Tree::empty().head(),
-            streams: Vec::new(),
-            known: Vec::new(),
-            leaves: Vec::new(),
-            incarnation: Incarnation::from_bytes([0; 16]),
-        };
-        let mut sequencer = Sequencer::new(&self.projector, Tree::empty(), declared, &want, &nothing);
-        sequencer.admit(request)?;
+        let mut sequencer = Sequencer::new(&self.projector, Tree::empty(), declared, HashMap::new(), HashMap::new());
+        sequencer.admit(&request)?;
         let (batch, tree) = sequencer.finish().ok_or(AppendError::ShutDown)?;
         Ok((meta, batch, tree))
     }

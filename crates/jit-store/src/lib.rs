@@ -29,8 +29,10 @@ mod config;
 mod creating;
 mod error;
 mod export;
+mod flight;
 #[cfg(feature = "fsck")]
 mod fsck;
+mod intake;
 mod lease;
 mod log;
 mod memory;
@@ -84,9 +86,9 @@ pub use rebuild::{RebuildError, Rebuilt, rebuild_projections};
 pub use receipt::{Appended, Receipt, ReceiptError};
 pub use retention::{AGENT_CLASS, GOVERNANCE_CLASS, RetentionError, RetentionPolicy};
 pub use row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease, LeaseKey,
-    LeaseRequest, Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow, TreeNodes,
-    TreeRead,
+    Assumed, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Holder, Incarnation, Known, Lease,
+    LeaseKey, LeaseRequest, Locked, LookupKey, Projections, RecordKey, Row, StreamKey, StreamState, TileKey, TileRow,
+    TreeNodes, TreeRead,
 };
 pub use signer::{CheckpointSigner, Ed25519Signer, SignError};
 pub use signer_file::{KeyFile, KeyFileError};

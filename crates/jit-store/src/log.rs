@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::append::{AppendError, AppendRequest, InvalidRequest, LogRecord};
 use crate::backend::{Backend, BackendError};
-use crate::committer::{Committer, Submission};
+use crate::committer::Committer;
 use crate::config::LogConfig;
 use crate::creating::CreateError;
 use crate::error::ReadError;
+use crate::intake::Submission;
 use crate::opening::{LogContext, OpenError};
 use crate::prepared::PreparedRequest;
 use crate::publisher::{Durable, PublishRequest, Publisher};

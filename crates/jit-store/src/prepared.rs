@@ -2,6 +2,7 @@
 //! does not need the log's lock.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use jit_core::{Draft, Expected, LeafHash, LogOrigin, Record, RecordId, StreamId};
 
@@ -19,6 +20,7 @@ pub(crate) struct PreparedRequest {
 #[derive(Debug)]
 pub(crate) struct PreparedAppend {
     pub(crate) stream: StreamId,
+    pub(crate) key: StreamKey,
     pub(crate) records: PreparedRecords,
 }
 
@@ -33,20 +35,19 @@ pub(crate) enum PreparedRecords {
 }
 
 /// A record with the bytes and keys it is stored under.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PreparedRecord {
     pub(crate) record: Record,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) projection: IndexedProjection,
+    pub(crate) projection: Arc<IndexedProjection>,
 }
 
 impl PreparedRecord {
     pub(crate) fn new(record: Record, projector: &Projector) -> Result<Self, InvalidRequest> {
-        let id = record.header().id;
-        let payload = record.payload().ok_or(InvalidRequest::NoPayload { id })?;
-        let payload = payload.to_bytes().map_err(|source| InvalidRequest::Payload { id, source })?;
-        let projection = projector.project(&record);
-        Ok(Self { record, payload, projection })
+        if record.payload().is_none() {
+            return Err(InvalidRequest::NoPayload { id: record.header().id });
+        }
+        let projection = Arc::new(projector.project(&record));
+        Ok(Self { record, projection })
     }
 }
 
@@ -86,7 +87,9 @@ impl PreparedRequest {
     /// How many bytes its payloads have; those of drafts are few and not counted.
     pub(crate) fn bytes(&self) -> usize {
         let bytes = |append: &PreparedAppend| match &append.records {
-            PreparedRecords::Sealed { records, .. } => records.iter().map(|record| record.payload.len()).sum(),
+            PreparedRecords::Sealed { records, .. } => {
+                records.iter().filter_map(|prepared| prepared.record.payload_bytes()).map(<[u8]>::len).sum()
+            }
             PreparedRecords::Drafts(_) => 0,
         };
         self.appends.iter().map(bytes).fold(0, usize::saturating_add)
@@ -95,6 +98,10 @@ impl PreparedRequest {
     pub(crate) fn streams(&self) -> impl Iterator<Item = StreamId> {
         let guards = self.guards.iter().map(|(stream, _)| *stream);
         self.appends.iter().map(|append| append.stream).chain(guards)
+    }
+
+    pub(crate) fn appends_to(&self, stream: StreamId) -> bool {
+        self.appends.iter().any(|append| append.stream == stream)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = RecordId> {
@@ -130,7 +137,7 @@ impl PreparedAppend {
             }
             _ => return Err(InvalidRequest::Numbering { stream }),
         };
-        Ok(Self { stream, records })
+        Ok(Self { stream, key: stream_key(&stream), records })
     }
 }
 

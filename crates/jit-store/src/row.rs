@@ -209,6 +209,34 @@ pub struct Locked {
     pub incarnation: Incarnation,
 }
 
+/// What must be so for [`Backend::write_if`](crate::Backend::write_if) to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumed {
+    /// The incarnation under which the rest was learned.
+    pub incarnation: Incarnation,
+    /// How many records the log has.
+    pub size: u64,
+    /// The root over them.
+    pub root: HashBytes,
+    /// The leaf hash of the last record of streams that take more, `None` for one without records; each stream once.
+    pub streams: Vec<(StreamKey, Option<HashBytes>)>,
+}
+
+impl Assumed {
+    /// Whether what was found under the lock, where this was wanted in [`Begin`], is what was assumed.
+    #[must_use]
+    pub fn holds(&self, locked: &Locked) -> bool {
+        let as_assumed = |((_, leaf), found): (&(StreamKey, Option<HashBytes>), &Option<StreamState>)| match found {
+            None => leaf.is_none(),
+            Some(state) => !state.closed && *leaf == Some(state.leaf),
+        };
+        self.incarnation == locked.incarnation
+            && (self.size, self.root) == (locked.head.size, locked.head.root)
+            && self.streams.len() == locked.streams.len()
+            && self.streams.iter().zip(&locked.streams).all(as_assumed)
+    }
+}
+
 /// What is derived from records and stored beside them. It can be computed again from the records alone, so it is
 /// no evidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use crate::prepared::{PreparedAppend, PreparedRecord, PreparedRecords, PreparedR
 use crate::projection::{IndexedProjection, Projector};
 use crate::retention::DeclaredRetention;
 use crate::row::{
-    Batch, Begin, BlobKey, DueKey, DueRow, Known, Locked, LookupKey, Projections, RecordKey, Row, StreamState, TileRow,
+    Batch, Begin, BlobKey, DueKey, DueRow, Known, Locked, LookupKey, Projections, RecordKey, Row, StreamKey,
+    StreamState, TileRow,
 };
 use crate::tree::Tree;
 
@@ -32,9 +33,9 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn by(requests: &[PreparedRequest]) -> Self {
-        let mut streams: Vec<_> = requests.iter().flat_map(PreparedRequest::streams).chain([StreamId::Gov]).collect();
-        let mut records: Vec<_> = requests.iter().flat_map(PreparedRequest::ids).collect();
+    pub(crate) fn by<'a>(requests: impl Iterator<Item = &'a PreparedRequest> + Clone) -> Self {
+        let mut streams: Vec<_> = requests.clone().flat_map(PreparedRequest::streams).chain([StreamId::Gov]).collect();
+        let mut records: Vec<_> = requests.flat_map(PreparedRequest::ids).collect();
         streams.sort_unstable();
         streams.dedup();
         records.sort_unstable();
@@ -55,11 +56,11 @@ impl Wanted {
         self.found(locked).find(|(found, _)| *found == stream).map(|(_, state)| state)
     }
 
-    fn found(&self, locked: &Locked) -> impl Iterator<Item = (StreamId, StreamState)> {
+    pub(crate) fn found(&self, locked: &Locked) -> impl Iterator<Item = (StreamId, StreamState)> {
         self.streams.iter().zip(&locked.streams).filter_map(|(stream, state)| Some((*stream, (*state)?)))
     }
 
-    fn known(&self, locked: &Locked) -> impl Iterator<Item = (RecordId, Known)> {
+    pub(crate) fn known(&self, locked: &Locked) -> impl Iterator<Item = (RecordId, Known)> {
         self.records.iter().zip(&locked.known).filter_map(|(id, known)| Some((*id, (*known)?)))
     }
 }
@@ -73,7 +74,7 @@ pub(crate) struct Sequencer<'a> {
     declared: DeclaredRetention,
     rows: Vec<Row>,
     tiles: Vec<TileRow>,
-    touched: BTreeMap<StreamId, StreamState>,
+    touched: BTreeMap<StreamKey, StreamState>,
     lookups: Vec<(LookupKey, u64)>,
     due: BTreeMap<DueKey, Option<DueRow>>,
     blobs: BTreeMap<BlobKey, Vec<u8>>,
@@ -81,25 +82,25 @@ pub(crate) struct Sequencer<'a> {
 
 /// The parts of one request that change the state, kept apart until all of it is known to hold.
 struct Staged {
-    records: Vec<PreparedRecord>,
+    records: Vec<(StreamKey, PreparedRecord)>,
     streams: HashMap<StreamId, StreamState>,
     declared: Option<DeclaredRetention>,
 }
 
 impl<'a> Sequencer<'a> {
-    /// Starts from what was found under the lock; `tree` was checked against the head.
+    /// Starts from what was found under the lock, or is assumed; `tree` was checked against the head.
     pub(crate) fn new(
         projector: &'a Projector,
         tree: Tree,
         declared: DeclaredRetention,
-        want: &Wanted,
-        locked: &Locked,
+        streams: HashMap<StreamId, StreamState>,
+        known: HashMap<RecordId, Known>,
     ) -> Self {
         Self {
             projector,
             tree,
-            streams: want.found(locked).collect(),
-            known: want.known(locked).collect(),
+            streams,
+            known,
             declared,
             rows: Vec::new(),
             tiles: Vec::new(),
@@ -111,8 +112,8 @@ impl<'a> Sequencer<'a> {
     }
 
     /// Judges the next request. If it does not hold, nothing changes.
-    pub(crate) fn admit(&mut self, request: PreparedRequest) -> Result<Admitted, AppendError> {
-        if let Some(indexes) = self.repeated(&request)? {
+    pub(crate) fn admit(&mut self, request: &PreparedRequest) -> Result<Admitted, AppendError> {
+        if let Some(indexes) = self.repeated(request)? {
             return Ok(Admitted::Repeated(indexes));
         }
         if self.closed(StreamId::Gov) {
@@ -122,10 +123,10 @@ impl<'a> Sequencer<'a> {
             expect(*stream, *expected, head_of(self.streams.get(stream)))?;
         }
         let mut staged = Staged { records: Vec::new(), streams: HashMap::new(), declared: None };
-        for append in request.appends {
+        for append in &request.appends {
             self.stage(append, &mut staged)?;
         }
-        self.blobs.extend(request.blobs);
+        self.blobs.extend(request.blobs.iter().cloned());
         Ok(Admitted::Written(self.apply(staged)?))
     }
 
@@ -146,7 +147,7 @@ impl<'a> Sequencer<'a> {
             rows: self.rows,
             tiles: self.tiles,
             projections: Projections {
-                streams: self.touched.iter().map(|(stream, state)| (stream_key(stream), *state)).collect(),
+                streams: self.touched.into_iter().collect(),
                 lookups: self.lookups,
                 due,
                 due_done,
@@ -179,25 +180,25 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    fn stage(&self, append: PreparedAppend, staged: &mut Staged) -> Result<(), AppendError> {
+    fn stage(&self, append: &PreparedAppend, staged: &mut Staged) -> Result<(), AppendError> {
         let stream = append.stream;
         let state = |staged: &Staged| staged.streams.get(&stream).or_else(|| self.streams.get(&stream)).copied();
         let current = state(staged);
         if current.is_some_and(|state| state.closed) {
             return Err(AppendError::Closed { stream });
         }
-        match append.records {
+        match &append.records {
             PreparedRecords::Sealed { expected, records } => {
-                expect(stream, expected, head_of(current.as_ref()))?;
+                expect(stream, *expected, head_of(current.as_ref()))?;
                 for record in records {
-                    self.stage_record(record, staged)?;
+                    self.stage_record(append.key, record.clone(), staged)?;
                 }
             }
             PreparedRecords::Drafts(drafts) => {
                 for draft in drafts {
                     let head = head_of(state(staged).as_ref());
-                    let record = self.complete(draft, head, staged)?;
-                    self.stage_record(record, staged)?;
+                    let record = self.complete(draft.clone(), head, staged)?;
+                    self.stage_record(append.key, record, staged)?;
                 }
             }
         }
@@ -211,7 +212,7 @@ impl<'a> Sequencer<'a> {
         Ok(PreparedRecord::new(record, self.projector)?)
     }
 
-    fn stage_record(&self, record: PreparedRecord, staged: &mut Staged) -> Result<(), AppendError> {
+    fn stage_record(&self, key: StreamKey, record: PreparedRecord, staged: &mut Staged) -> Result<(), AppendError> {
         let header = record.record.header();
         let declared = staged.declared.as_ref().unwrap_or(&self.declared);
         if header.kind == Kind::RetentionDeclared {
@@ -232,13 +233,13 @@ impl<'a> Sequencer<'a> {
             return Err(AppendError::Closed { stream: header.stream });
         }
         staged.streams.insert(header.stream, state);
-        staged.records.push(record);
+        staged.records.push((key, record));
         Ok(())
     }
 
     fn apply(&mut self, staged: Staged) -> Result<Vec<LogRecord>, AppendError> {
         let mut written = Vec::with_capacity(staged.records.len());
-        for PreparedRecord { record, payload, projection } in staged.records {
+        for (key, PreparedRecord { record, projection }) in staged.records {
             let index = self.tree.size();
             let leaf = record.leaf().to_hash();
             let full = self.tree.push(leaf).map_err(|error| AppendError::Damaged(error.into()))?;
@@ -248,18 +249,20 @@ impl<'a> Sequencer<'a> {
             self.rows.push(Row {
                 index,
                 record: RecordKey::from_bytes(*header.id.as_bytes()),
-                stream: stream_key(&header.stream),
+                stream: key,
                 n: header.n,
                 leaf: leaf.into(),
                 header: record.header_bytes().to_vec(),
-                payload: Some(payload),
+                payload: record.payload_bytes().map(<[u8]>::to_vec),
             });
-            let IndexedProjection { lookups, due } = projection;
-            self.lookups.extend(lookups.into_iter().map(|key| (key, index)));
-            self.due.extend(due);
+            if let Some(state) = staged.streams.get(&header.stream) {
+                self.touched.insert(key, *state);
+            }
+            let IndexedProjection { lookups, due } = &*projection;
+            self.lookups.extend(lookups.iter().map(|key| (*key, index)));
+            self.due.extend(due.iter().cloned());
             written.push(LogRecord { index, record });
         }
-        self.touched.extend(staged.streams.iter().map(|(stream, state)| (*stream, *state)));
         self.streams.extend(staged.streams);
         if let Some(declared) = staged.declared {
             self.declared = declared;

@@ -57,9 +57,9 @@ impl Inserts {
             SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])";
         let payload = "INSERT INTO jit.payload (idx, payload) SELECT * FROM unnest($1::int8[], $2::bytea[])";
         let record = "INSERT INTO jit.record (record, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])";
-        let stream = "INSERT INTO jit.stream_head (stream, next, first_idx, leaf, closed)
-            SELECT s, n + 1, i, l, false FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[]) AS u (s, n, i, l)
-            ON CONFLICT (stream) DO UPDATE SET next = excluded.next, leaf = excluded.leaf";
+        let stream = "INSERT INTO jit.stream_head (stream, next, first_idx, last_idx, leaf, closed)
+            SELECT s, n + 1, i, i, l, false FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[]) AS u (s, n, i, l)
+            ON CONFLICT (stream) DO UPDATE SET next = excluded.next, last_idx = excluded.last_idx, leaf = excluded.leaf";
         let lookup = "INSERT INTO jit.lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])";
         let due = "INSERT INTO jit.due (key, at_us, work) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])";
         let tile =

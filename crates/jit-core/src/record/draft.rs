@@ -8,7 +8,7 @@ use crate::{
     ids::{RecordId, WriterId},
     origin::LogOrigin,
     record::{
-        Record,
+        Record, Written,
         header::{FormatVersion, Header, HeaderError},
         payload::{Field, FieldContent, Payload, PayloadError, Salt},
         refs::Refs,
@@ -108,10 +108,9 @@ impl Draft {
             facts: facts.map(Value::Object),
             payload: self.payload.commitment(self.id)?,
         };
-        // Refuse now what could not be stored later.
-        self.payload.to_bytes()?;
+        let payload = Written { bytes: self.payload.to_bytes()?, payload: self.payload };
         let bytes = header.to_bytes()?;
-        Ok(Record::assemble(header, bytes, Some(self.payload)))
+        Ok(Record::assemble(header, bytes, Some(payload)))
     }
 }
 

@@ -16,6 +16,8 @@ pub use recorded::{Recorded, RecordedError};
 pub use refs::Refs;
 pub use stream::{Expected, StreamHead, StreamId, StreamIdError};
 
+use std::sync::Arc;
+
 use crate::{
     digest::LeafHash,
     event::{Event, EventError},
@@ -36,13 +38,23 @@ pub enum ParseRecordError {
     Commitment(crate::ids::RecordId),
 }
 
-/// A record: the verbatim bytes of its header, the header read, its leaf hash, and its payload unless purged.
+/// A record: the verbatim bytes of its header, the header read, its leaf hash, and its payload unless purged. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Record(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
     header: Header,
     header_bytes: Vec<u8>,
     leaf: LeafHash,
-    payload: Option<Payload>,
+    payload: Option<Written>,
+}
+
+/// A payload with its canonical bytes, which are written once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Written {
+    payload: Payload,
+    bytes: Vec<u8>,
 }
 
 impl Record {
@@ -52,48 +64,56 @@ impl Record {
     /// [`ParseRecordError`] naming the part that is wrong.
     pub fn parse(header_bytes: Vec<u8>, payload: Option<&[u8]>) -> Result<Self, ParseRecordError> {
         let header = Header::parse(&header_bytes)?;
-        let payload = payload.map(Payload::parse).transpose()?;
-        if let Some(payload) = &payload
-            && payload.commitment(header.id).map_err(PayloadError::from)? != header.payload
+        let parse =
+            |bytes: &[u8]| Ok::<_, PayloadError>(Written { payload: Payload::parse(bytes)?, bytes: bytes.to_vec() });
+        let payload = payload.map(parse).transpose()?;
+        if let Some(written) = &payload
+            && written.payload.commitment(header.id).map_err(PayloadError::from)? != header.payload
         {
             return Err(ParseRecordError::Commitment(header.id));
         }
         Ok(Self::assemble(header, header_bytes, payload))
     }
 
-    fn assemble(header: Header, header_bytes: Vec<u8>, payload: Option<Payload>) -> Self {
+    fn assemble(header: Header, header_bytes: Vec<u8>, payload: Option<Written>) -> Self {
         let leaf = jit_log::leaf_hash(&header_bytes).into();
-        Self { header, header_bytes, leaf, payload }
+        Self(Arc::new(Parts { header, header_bytes, leaf, payload }))
     }
 
     /// The header.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.0.header
     }
 
     /// The header's bytes as stored, which are the leaf.
     #[must_use]
     pub fn header_bytes(&self) -> &[u8] {
-        &self.header_bytes
+        &self.0.header_bytes
     }
 
     /// The leaf hash.
     #[must_use]
     pub fn leaf(&self) -> LeafHash {
-        self.leaf
+        self.0.leaf
     }
 
     /// The payload; absent when purged.
     #[must_use]
     pub fn payload(&self) -> Option<&Payload> {
-        self.payload.as_ref()
+        self.0.payload.as_ref().map(|written| &written.payload)
+    }
+
+    /// The payload's canonical bytes as stored; absent when purged.
+    #[must_use]
+    pub fn payload_bytes(&self) -> Option<&[u8]> {
+        self.0.payload.as_ref().map(|written| written.bytes.as_slice())
     }
 
     /// The record's place at the end of its stream.
     #[must_use]
     pub fn head(&self) -> StreamHead {
-        StreamHead { n: self.header.n, leaf: self.leaf }
+        StreamHead { n: self.0.header.n, leaf: self.0.leaf }
     }
 
     /// What happened, read from kind, facts and payload.
@@ -101,6 +121,6 @@ impl Record {
     /// # Errors
     /// [`EventError`] if the kind is not known, the payload is purged, or a field is missing or malformed.
     pub fn event(&self) -> Result<Event, EventError> {
-        Event::read(&self.header, self.payload.as_ref())
+        Event::read(&self.0.header, self.payload())
     }
 }

@@ -65,6 +65,7 @@ statements! {
     lock_head = sql::LOCK_HEAD;
     wanted_streams = sql::WANTED_STREAMS;
     wanted_records = sql::WANTED_RECORDS;
+    check_streams = sql::CHECK_STREAMS;
     wanted_leaves = sql::WANTED_LEAVES;
     make_room = sql::MAKE_ROOM;
     insert_leaves = sql::INSERT_LEAVES;

@@ -11,6 +11,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::PostgresConfig;
 use super::error::{failed, unavailable};
+use super::sql;
+use super::value::get;
 use crate::backend::BackendError;
 use crate::row::Incarnation;
 
@@ -22,6 +24,14 @@ pub(super) struct Connector {
     connect_timeout: Duration,
     lock_timeout: Duration,
     statement_timeout: Duration,
+}
+
+/// What serves a connection.
+#[derive(Debug)]
+pub(super) struct ServerProcess {
+    pid: i32,
+    /// Processes are numbered again and again.
+    started: String,
 }
 
 /// A connection, which goes with this value.
@@ -108,6 +118,19 @@ impl Drop for Session {
 }
 
 impl Session {
+    pub(super) async fn process(&self) -> Result<ServerProcess, BackendError> {
+        let sql =
+            "SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let row = self.client.query_one(sql, &[]).await.map_err(failed)?;
+        Ok(ServerProcess { pid: get(&row, 0)?, started: get(&row, 1)? })
+    }
+
+    /// Returns when the process of another connection does nothing any more.
+    pub(super) async fn end(&self, other: &ServerProcess) -> Result<(), BackendError> {
+        let row = self.client.query_one(sql::END, &[&other.pid, &other.started]).await.map_err(failed)?;
+        if get(&row, 0)? { Ok(()) } else { Err(unavailable("the last connection still works on a transaction")) }
+    }
+
     /// Which server this is, and the how-many-th connection of this process to it.
     pub(super) async fn incarnation(&self, count: u64) -> Result<Incarnation, BackendError> {
         let sql = "SELECT concat_ws('|', (pg_control_system()).system_identifier, (pg_control_checkpoint()).timeline_id, \

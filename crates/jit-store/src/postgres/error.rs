@@ -92,6 +92,15 @@ pub(super) fn outcome(answers: Vec<Result<u64, Error>>) -> Result<(), BackendErr
     lost.map_or(Ok(()), |error| Err(BackendError::OutcomeUnknown { source: error.into() }))
 }
 
+/// Whether statements that were sent together, `COMMIT` the last of them, failed by what they check: how the log and its streams
+/// end, and that no record is there already.
+pub(super) fn is_not_as_assumed(answers: &[Result<u64, Error>]) -> bool {
+    let checked =
+        |error: &Error| matches!(error.code(), Some(&SqlState::DIVISION_BY_ZERO | &SqlState::UNIQUE_VIOLATION));
+    let before = answers.split_last().map_or(answers, |(_, before)| before);
+    before.iter().find_map(|answer| answer.as_ref().err()).is_some_and(checked)
+}
+
 fn refused_by_server(db: DbError, error: Error) -> BackendError {
     let code = db.code();
     let class = code.code().get(..2).unwrap_or_default();

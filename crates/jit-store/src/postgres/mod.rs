@@ -24,8 +24,8 @@ use self::rebuild::PostgresRebuild;
 use self::writer::Writer;
 use crate::backend::{Backend, BackendError, Rebuild, Transaction};
 use crate::row::{
-    Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, LookupKey, RecordKey,
-    Row, StreamKey, StreamState, TreeNodes, TreeRead,
+    Assumed, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest, LookupKey,
+    RecordKey, Row, StreamKey, StreamState, TreeNodes, TreeRead,
 };
 
 /// A [`Backend`] in one schema of a PostgreSQL database (14 or newer), for any number of processes.
@@ -90,6 +90,10 @@ impl Backend for PostgresBackend {
 
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
         Ok(Box::new(self.writer.begin(&want).await?))
+    }
+
+    async fn write_if(&self, assumed: Assumed, batch: Batch) -> Result<bool, BackendError> {
+        self.writer.write_if(&assumed, &batch).await
     }
 
     async fn head(&self) -> Result<Head, BackendError> {

@@ -10,6 +10,9 @@ pub(super) const PAGE_ROWS: i64 = 1024;
 pub(super) const CREATED: &str = r#"SELECT meta FROM "{schema}".log"#;
 pub(super) const HEAD: &str = r#"SELECT size, root, frontier, lazy FROM "{schema}".head"#;
 /// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
+/// Ends a process of the server, if it is still there, and says whether it is gone.
+pub(super) const END: &str = "SELECT coalesce(bool_and(pg_terminate_backend(pid, 5000)), true) FROM pg_stat_activity \
+                              WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
 pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '')";
 
 pub(super) const STREAM_HEAD: &str = r#"SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = $1"#;
@@ -129,6 +132,11 @@ pub(super) const WANTED_STREAMS: &str = r#"
         SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1
     ) AS s ON true
     ORDER BY w.ord"#;
+/// Fails, and with it the transaction, if a stream does not end with the leaf beside it, or takes no more.
+pub(super) const CHECK_STREAMS: &str = r#"
+    SELECT 1 / (count(*) = 0)::int FROM unnest($1::bytea[], $2::bytea[]) AS w (stream, leaf)
+    LEFT JOIN LATERAL (SELECT leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1) AS s ON true
+    WHERE s.leaf IS DISTINCT FROM w.leaf OR s.closed"#;
 pub(super) const WANTED_RECORDS: &str = r#"
     SELECT k.idx, k.leaf FROM unnest($1::bytea[]) WITH ORDINALITY AS w (record, ord)
     LEFT JOIN LATERAL (

@@ -1,7 +1,9 @@
 //! The one connection of a process that writes: a transaction is one round trip to begin and one to commit.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,12 +16,12 @@ use tokio_postgres::{Error, Row as SqlRow};
 
 use super::batch::{BatchColumns, Statements, Step, execute, simple};
 use super::config::SchemaName;
-use super::connection::{Connector, Session};
-use super::error::{failed, outcome, unavailable};
+use super::connection::{Connector, ServerProcess, Session};
+use super::error::{failed, is_not_as_assumed, outcome, unavailable};
 use super::sql;
 use super::value::{bound, concat, get, hash, head, limit, signed, stream_state, unsigned};
 use crate::backend::{BackendError, Transaction};
-use crate::row::{Batch, Begin, Incarnation, Known, Locked};
+use crate::row::{Assumed, Batch, Begin, Incarnation, Known, Locked};
 
 /// Whatever the defaults of the server or the user are.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -37,7 +39,9 @@ pub(super) struct Writer {
 #[derive(Debug, Default)]
 struct Slot {
     connections: u64,
-    session: Option<WritingSession>,
+    session: Option<Arc<WritingSession>>,
+    /// What served the last connection. It may still work on what was sent to it.
+    last: Option<ServerProcess>,
 }
 
 /// A connection with what was prepared on it.
@@ -49,6 +53,10 @@ pub(super) struct WritingSession {
     flusher: Option<Session>,
     pub(super) statements: Statements,
     incarnation: Incarnation,
+    /// There are partitions for all indexes below, as far as known.
+    room: AtomicU64,
+    /// Something was sent that is not answered.
+    broken: AtomicBool,
 }
 
 impl Writer {
@@ -106,6 +114,7 @@ impl Writer {
         let incarnation = session.incarnation;
         let locked = locked(&head_row, &streams, &known, &leaves, incarnation)?;
         let (lazy, room): (bool, u64) = (get(&head_row, 3)?, unsigned(&head_row, 4)?);
+        session.room.store(room, Ordering::Relaxed);
         // Whoever finds a record is told that it is durable.
         if lazy && locked.known.iter().any(Option::is_some) {
             self.flush(session).await?;
@@ -113,24 +122,86 @@ impl Writer {
         Ok(PostgresTransaction { open, locked, room, patience: self.patience })
     }
 
+    /// Sends all statements of a transaction at once, and lets others send theirs before it is answered.
+    pub(super) async fn write_if(&self, assumed: &Assumed, batch: &Batch) -> Result<bool, BackendError> {
+        let columns = BatchColumns::of(batch, assumed.size)?;
+        let (old_size, old_root) = (signed(assumed.size)?, assumed.root.as_bytes().as_slice());
+        let (size, root, frontier) =
+            (signed(batch.head.size)?, batch.head.root.as_bytes().as_slice(), concat(&batch.head.frontier));
+        let streams: Vec<&[u8]> = assumed.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect();
+        let leaves: Vec<Option<&[u8]>> =
+            assumed.streams.iter().map(|(_, leaf)| leaf.as_ref().map(|leaf| leaf.as_bytes().as_slice())).collect();
+
+        let slot = self.slot.lock().await;
+        let session =
+            slot.session.as_ref().filter(|session| session.lives() && session.serves(assumed, batch)).cloned();
+        let Some(session) = session else { return Ok(false) };
+        let (client, prepared) = (&session.main.client, &session.statements);
+        let mut steps = vec![
+            simple(client, if self.early { BEGIN_EARLY } else { BEGIN }),
+            // Takes the lock.
+            execute(client, &prepared.move_head, [&size, &root, &frontier, &self.early, &old_size, &old_root]),
+        ];
+        if !streams.is_empty() {
+            steps.push(execute(client, &prepared.check_streams, [&streams, &leaves]));
+        }
+        columns.write(client, prepared, &mut steps);
+        steps.push(simple(client, "COMMIT"));
+        let mut sent = pin!(send(steps, self.patience));
+        let answers = match (&mut sent).now_or_never() {
+            Some(answers) => answers,
+            None => {
+                drop(slot);
+                sent.await
+            }
+        };
+        let written = match answers {
+            Ok(answers) if is_not_as_assumed(&answers) => return Ok(false),
+            Ok(answers) => outcome(answers),
+            Err(elapsed) => Err(BackendError::OutcomeUnknown { source: elapsed.into() }),
+        };
+        let confirmed = match (written, &session.flusher) {
+            (Ok(()), Some(flusher)) => flush(flusher, self.patience)
+                .await
+                .map_err(|error| BackendError::OutcomeUnknown { source: error.into() }),
+            (written, _) => written,
+        };
+        if matches!(confirmed, Err(BackendError::OutcomeUnknown { .. })) {
+            session.broken.store(true, Ordering::Relaxed);
+        }
+        confirmed.map(|()| true)
+    }
+
     /// The writing connection, once nobody else of this process has it; a new one if there is none that works.
     pub(super) async fn open(&self) -> Result<Open, BackendError> {
         let mut slot = Arc::clone(&self.slot).lock_owned().await;
-        if !slot.session.as_ref().is_some_and(WritingSession::lives) {
+        if !slot.session.as_ref().is_some_and(|session| session.lives()) {
             slot.session = None;
             slot.connections = slot.connections.saturating_add(1);
-            let session = timeout(self.patience, self.connect(slot.connections)).await;
-            slot.session = Some(session.map_err(unavailable)??);
+            let session = timeout(self.patience, self.connect(slot.connections, slot.last.as_ref())).await;
+            let (session, process) = session.map_err(unavailable)??;
+            slot.session = Some(Arc::new(session));
+            slot.last = Some(process);
         }
         Ok(Open { slot, ended: false })
     }
 
-    async fn connect(&self, count: u64) -> Result<WritingSession, BackendError> {
+    /// A new connection, once the server works no more on what was sent on the last one.
+    async fn connect(
+        &self,
+        count: u64,
+        last: Option<&ServerProcess>,
+    ) -> Result<(WritingSession, ServerProcess), BackendError> {
         let flusher = if self.early { Some(self.connector.session().await?) } else { None };
         let main = self.connector.session().await?;
         let statements = Statements::prepare(&main.client, &self.schema).await?;
         let incarnation = main.incarnation(count).await?;
-        Ok(WritingSession { main, flusher, statements, incarnation })
+        if let Some(last) = last {
+            main.end(last).await?;
+        }
+        let process = main.process().await?;
+        let (room, broken) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok((WritingSession { main, flusher, statements, incarnation, room, broken }, process))
     }
 
     /// Returns when all that the session sees is on disk.
@@ -151,8 +222,15 @@ impl fmt::Debug for Writer {
 }
 
 impl WritingSession {
+    /// Whether the batch can be written on it as it is.
+    fn serves(&self, assumed: &Assumed, batch: &Batch) -> bool {
+        self.incarnation == assumed.incarnation && batch.head.size <= self.room.load(Ordering::Relaxed)
+    }
+
     fn lives(&self) -> bool {
-        !self.main.client.is_closed() && !self.flusher.as_ref().is_some_and(|flusher| flusher.client.is_closed())
+        !self.broken.load(Ordering::Relaxed)
+            && !self.main.client.is_closed()
+            && !self.flusher.as_ref().is_some_and(|flusher| flusher.client.is_closed())
     }
 }
 
