@@ -30,7 +30,7 @@ impl BackendFactory for Flaw {
 }
 
 /// Each mistake with the case that is there for it.
-const CAUGHT: [(Flaw, &str); 90] = [
+const CAUGHT: [(Flaw, &str); 93] = [
     (Flaw::HeadBeforeCreate, "nothing_but_create_creates"),
     (Flaw::CreatesTwice, "creating_twice_changes_nothing"),
     (Flaw::CreatesTwice, "one_of_many_creates"),
@@ -64,6 +64,9 @@ const CAUGHT: [(Flaw, &str); 90] = [
     (Flaw::ReopensStreams, "stream_heads_are_replaced"),
     (Flaw::ReplacesBlobs, "what_was_written_stays"),
     (Flaw::ForgetsWhenClosed, "what_was_committed_survives_closing"),
+    (Flaw::NothingIsAsAssumed, "what_is_as_assumed_is_written"),
+    (Flaw::AllIsAsAssumed, "what_is_not_as_assumed_is_not_written"),
+    (Flaw::AllIsAsAssumed, "what_was_sent_after_a_refused_write_is_refused"),
     (Flaw::RefusesLargeBatches, "a_large_batch_is_committed"),
     (Flaw::OneRowTooMany, "rows_come_by_index"),
     (Flaw::RowsFromOneLater, "rows_come_by_index"),

@@ -36,6 +36,8 @@ pub(crate) enum Flaw {
     ReopensStreams,
     ReplacesBlobs,
     ForgetsWhenClosed,
+    NothingIsAsAssumed,
+    AllIsAsAssumed,
     RefusesLargeBatches,
     // reading
     OneRowTooMany,

@@ -13,9 +13,9 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Lease, LeaseKey,
-    LeaseRequest, LookupKey, MemoryBackend, Projections, Rebuild, RecordKey, Row, StreamKey, StreamState, TileKey,
-    Transaction, TreeNodes, TreeRead,
+    Assumed, Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Lease,
+    LeaseKey, LeaseRequest, LookupKey, MemoryBackend, Projections, Rebuild, RecordKey, Row, StreamKey, StreamState,
+    TileKey, Transaction, TreeNodes, TreeRead,
 };
 use tokio::task::yield_now;
 
@@ -105,6 +105,17 @@ impl Backend for Flawed {
 
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
         transacting::begin(self, want).await
+    }
+
+    async fn write_if(&self, assumed: Assumed, batch: Batch) -> Result<bool, BackendError> {
+        match self.flaw {
+            Flaw::NothingIsAsAssumed => Ok(false),
+            Flaw::AllIsAsAssumed => {
+                self.inner.begin(Begin::default()).await?.commit(batch).await?;
+                Ok(true)
+            }
+            _ => self.inner.write_if(assumed, batch).await,
+        }
     }
 
     async fn head(&self) -> Result<Head, BackendError> {

@@ -1,7 +1,8 @@
 //! The list of all cases: the one place that names them.
 
 use super::{
-    Case, checkpointing, committing, creating, dropping, leasing, locking, racing, reading, rebuilding, scheduling,
+    Case, assuming, checkpointing, committing, creating, dropping, leasing, locking, racing, reading, rebuilding,
+    scheduling,
 };
 
 /// Gives the list to a macro: the module, the name and the contract point of each case.
@@ -32,6 +33,9 @@ macro_rules! __backend_cases {
             committing stream_heads_are_replaced "6",
             committing what_was_written_stays "6",
             committing what_was_committed_survives_closing "3",
+            assuming what_is_as_assumed_is_written "write_if",
+            assuming what_is_not_as_assumed_is_not_written "write_if",
+            assuming what_was_sent_after_a_refused_write_is_refused "write_if",
             reading rows_come_by_index "8, 9",
             reading stream_rows_come_by_number "8, 9",
             reading lookups_come_by_index "8, 9",

@@ -42,6 +42,7 @@
 //! is called unknown (point 4), and that two processes, not only two handles, exclude each other. Those need the database itself:
 //! the tests of a backend show them.
 
+mod assuming;
 mod cases;
 mod checkpointing;
 mod committing;
