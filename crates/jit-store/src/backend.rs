@@ -76,7 +76,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         let want = Begin {
             streams: assumed.streams.iter().map(|(key, _)| *key).collect(),
             records: batch.rows.iter().map(|row| row.record).collect(),
-            leaves_from: assumed.size,
+            leaves_from: assumed.head.size,
         };
         let transaction = self.begin(want).await?;
         let locked = transaction.locked();

@@ -122,7 +122,6 @@ impl Committer {
     /// The batch that writes all of the requests, if what they expect is so; `None` if the lock is needed to tell.
     fn speculate(&self, submissions: &[Submission]) -> Option<(Assumed, Batch, Tree, Vec<Vec<LogRecord>>)> {
         let ground = self.ground.as_ref()?;
-        let (size, root) = (ground.tree.size(), ground.tree.root().into());
         let mut streams: HashMap<_, _> = ground.gov.map(|state| (StreamId::Gov, state)).into_iter().collect();
         let assumed = assumptions(submissions.iter().map(|submission| &submission.request))?;
         streams.extend(assumed.iter().filter_map(|(stream, (_, head))| Some((*stream, state_at((*head)?)))));
@@ -142,7 +141,8 @@ impl Committer {
         }
         let (batch, tree) = sequencer.finish()?;
         let streams = assumed.into_values().map(|(key, head)| (key, head.map(leaf_of))).collect();
-        Some((Assumed { incarnation: ground.incarnation, size, root, streams }, batch, tree, written))
+        let assumed = Assumed { incarnation: ground.incarnation, head: ground.tree.head(), streams };
+        Some((assumed, batch, tree, written))
     }
 
     async fn land(&mut self, landed: Landed, flights: &mut Flights) {

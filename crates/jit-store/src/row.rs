@@ -214,10 +214,8 @@ pub struct Locked {
 pub struct Assumed {
     /// The incarnation under which the rest was learned.
     pub incarnation: Incarnation,
-    /// How many records the log has.
-    pub size: u64,
-    /// The root over them.
-    pub root: HashBytes,
+    /// The head of the log.
+    pub head: Head,
     /// The leaf hash of the last record of streams that take more, `None` for one without records; each stream once.
     pub streams: Vec<(StreamKey, Option<HashBytes>)>,
 }
@@ -231,7 +229,7 @@ impl Assumed {
             Some(state) => !state.closed && *leaf == Some(state.leaf),
         };
         self.incarnation == locked.incarnation
-            && (self.size, self.root) == (locked.head.size, locked.head.root)
+            && self.head == locked.head
             && self.streams.len() == locked.streams.len()
             && self.streams.iter().zip(&locked.streams).all(as_assumed)
     }

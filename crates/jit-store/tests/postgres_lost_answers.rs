@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jit_store::{Backend, BackendError, Begin, CheckpointRow, HashBytes, PostgresBackend, PostgresConfig};
+use jit_store::{
+    AppendError, Assumed, Backend, BackendError, Begin, CheckpointRow, HashBytes, PostgresBackend, PostgresConfig,
+};
 use jit_testkit::{Cut, CuttingProxy, TestPostgres};
 use postgres_support::{append, batch, created, hash, migrated, record};
 
@@ -178,4 +180,83 @@ async fn nobody_is_told_of_a_head_that_is_not_on_disk() {
         assert_eq!(lazy, early);
         assert_eq!(backend.head().await.unwrap().size, size);
     }
+}
+
+#[tokio::test]
+async fn two_batches_under_way_are_found_out_each() {
+    let database = migrated().await;
+    let proxy = CuttingProxy::before(&database.tcp_config).await;
+    let world = support::World::over(Arc::new(through(&proxy, &database.tcp_config, false).await));
+    let log = world.create().await;
+    support::publish(&log, support::begin(&log, 0, 1)).await;
+    let mut acknowledged = support::FIRST + 1;
+    for (round, cut) in [Cut::AfterCommit, Cut::BeforeCommit].into_iter().cycle().take(6).enumerate() {
+        proxy.cut_at_commit(cut);
+        // Enough for two batches at a time.
+        let requests: Vec<_> =
+            (0..128).map(|number| support::begin(&log, 1 + round as u64 * 128 + number, 1)).collect();
+        let appending: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                let (log, request) = (log.clone(), request.clone());
+                tokio::spawn(async move { log.append(request).await })
+            })
+            .collect();
+        for (request, appended) in requests.into_iter().zip(appending) {
+            if let Err(error) = appended.await.unwrap() {
+                assert!(!matches!(error, AppendError::Conflict { .. } | AppendError::Damaged(_)), "{error:?}");
+                // Whatever it was, the same request is written once.
+                support::append(&log, request).await;
+            }
+        }
+        acknowledged += 128;
+        let (size, root) = support::root_of_rows(&*world.backend).await;
+        assert_eq!(size, acknowledged, "nothing is lost and nothing doubled");
+        assert_eq!(world.backend.head().await.unwrap().root, HashBytes::from(root));
+    }
+    assert_eq!(proxy.cuts(), 6);
+}
+
+#[tokio::test]
+async fn what_still_waits_in_the_server_is_not_written_after_a_reconnect() {
+    let (database, _) = created().await;
+    let proxy = CuttingProxy::before(&database.tcp_config).await;
+    let backend = Arc::new(through(&proxy, &database.tcp_config, false).await);
+    let transaction = backend.begin(Begin::default()).await.unwrap();
+    let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
+    drop(transaction);
+    // Somebody else has the lock, so the statements wait in the server, whose client goes away.
+    let mut holder = database.connect().await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("SELECT 1 FROM jit.head FOR UPDATE", &[]).await.unwrap();
+    let assumed = Assumed { incarnation, head, streams: vec![] };
+    let writing = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { backend.write_if(assumed, batch(1, 1)).await }
+    });
+    let watch = database.connect().await;
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let pid: i32 = loop {
+        if let Some(row) = watch.query_opt(waiting, &[]).await.unwrap() {
+            break row.get(0);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    proxy.sever();
+    assert!(matches!(writing.await.unwrap(), Err(BackendError::OutcomeUnknown { .. })));
+    // Begins as soon as the lock is free, and finds what will stay so.
+    let beginning = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { backend.begin(Begin::default()).await.map(|begun| begun.locked().head.size) }
+    });
+    // Although the lock is not free.
+    let gone = async {
+        while watch.query_opt("SELECT 1 FROM pg_stat_activity WHERE pid = $1", &[&pid]).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), gone).await.expect("the server works no more on what was sent");
+    held.rollback().await.unwrap();
+    assert_eq!(beginning.await.unwrap().unwrap(), 1, "nothing was written");
+    assert_eq!(append(&*backend, 1).await, 2);
 }

@@ -177,7 +177,8 @@ pub(super) const SCHEDULE: &str = r#"
 /// Fails, and with it the transaction, if the head is not the one that was locked.
 pub(super) const MOVE_HEAD: &str = r#"
     WITH moved AS (
-        UPDATE "{schema}".head SET size = $1, root = $2, frontier = $3, lazy = $4 WHERE size = $5 AND root = $6 RETURNING 1
+        UPDATE "{schema}".head SET size = $1, root = $2, frontier = $3, lazy = $4
+        WHERE size = $5 AND root = $6 AND frontier = $7 RETURNING 1
     )
     SELECT 1 / count(*) FROM moved"#;
 

@@ -79,7 +79,7 @@ impl Writer {
             execute(client, &prepared.make_room, [&size]),
         ];
         columns.write(client, prepared, &mut steps);
-        steps.push(execute(client, &prepared.move_head, [&size, &root, &frontier, &false, &empty, &root]));
+        steps.push(execute(client, &prepared.move_head, [&size, &root, &frontier, &false, &empty, &root, &frontier]));
         steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
         open.conclude(answers)
@@ -124,8 +124,10 @@ impl Writer {
 
     /// Sends all statements of a transaction at once, and lets others send theirs before it is answered.
     pub(super) async fn write_if(&self, assumed: &Assumed, batch: &Batch) -> Result<bool, BackendError> {
-        let columns = BatchColumns::of(batch, assumed.size)?;
-        let (old_size, old_root) = (signed(assumed.size)?, assumed.root.as_bytes().as_slice());
+        let old = &assumed.head;
+        let columns = BatchColumns::of(batch, old.size)?;
+        let (old_size, old_root, old_frontier) =
+            (signed(old.size)?, old.root.as_bytes().as_slice(), concat(&old.frontier));
         let (size, root, frontier) =
             (signed(batch.head.size)?, batch.head.root.as_bytes().as_slice(), concat(&batch.head.frontier));
         let streams: Vec<&[u8]> = assumed.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect();
@@ -140,7 +142,11 @@ impl Writer {
         let mut steps = vec![
             simple(client, if self.early { BEGIN_EARLY } else { BEGIN }),
             // Takes the lock.
-            execute(client, &prepared.move_head, [&size, &root, &frontier, &self.early, &old_size, &old_root]),
+            execute(
+                client,
+                &prepared.move_head,
+                [&size, &root, &frontier, &self.early, &old_size, &old_root, &old_frontier],
+            ),
         ];
         if !streams.is_empty() {
             steps.push(execute(client, &prepared.check_streams, [&streams, &leaves]));
@@ -296,7 +302,8 @@ impl Transaction for PostgresTransaction {
     async fn commit(mut self: Box<Self>, batch: Batch) -> Result<(), BackendError> {
         let old = &self.locked.head;
         let columns = BatchColumns::of(&batch, old.size)?;
-        let (old_size, old_root) = (signed(old.size)?, old.root.as_bytes().as_slice());
+        let (old_size, old_root, old_frontier) =
+            (signed(old.size)?, old.root.as_bytes().as_slice(), concat(&old.frontier));
         let (size, root, frontier) =
             (signed(batch.head.size)?, batch.head.root.as_bytes().as_slice(), concat(&batch.head.frontier));
         let session = self.open.session()?;
@@ -307,7 +314,11 @@ impl Transaction for PostgresTransaction {
             steps.push(execute(client, &prepared.make_room, [&size]));
         }
         columns.write(client, prepared, &mut steps);
-        steps.push(execute(client, &prepared.move_head, [&size, &root, &frontier, &lazy, &old_size, &old_root]));
+        steps.push(execute(
+            client,
+            &prepared.move_head,
+            [&size, &root, &frontier, &lazy, &old_size, &old_root, &old_frontier],
+        ));
         steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
         self.open.conclude(answers)?;

@@ -12,12 +12,7 @@ async fn assumed(backend: &dyn Backend, model: &Model, streams: &[u8]) -> Assume
     let transaction = backend.begin(Begin::default()).await.unwrap();
     let locked = transaction.locked();
     let leaf = |number: &u8| (stream(*number), model.streams.get(&stream(*number)).map(|state| state.leaf));
-    Assumed {
-        incarnation: locked.incarnation,
-        size: locked.head.size,
-        root: locked.head.root,
-        streams: streams.iter().map(leaf).collect(),
-    }
+    Assumed { incarnation: locked.incarnation, head: locked.head.clone(), streams: streams.iter().map(leaf).collect() }
 }
 
 pub(super) async fn what_is_as_assumed_is_written(subject: Subject) {
@@ -50,7 +45,8 @@ pub(super) async fn what_is_not_as_assumed_is_not_written(subject: Subject) {
     };
     for (what, wrong) in [
         ("the incarnation", changed(&|wrong| wrong.incarnation = Incarnation::from_bytes([0xee; 16]))),
-        ("the root", changed(&|wrong| wrong.root = hash(b'?', 0))),
+        ("the root", changed(&|wrong| wrong.head.root = hash(b'?', 0))),
+        ("the frontier", changed(&|wrong| wrong.head.frontier[0] = hash(b'?', 0))),
         ("the leaf of a stream", changed(&|wrong| wrong.streams[0].1 = Some(hash(b'?', 0)))),
         ("a stream without records", changed(&|wrong| wrong.streams[0].1 = None)),
         ("a stream with records", changed(&|wrong| wrong.streams[1].1 = Some(hash(b'?', 0)))),
@@ -80,9 +76,8 @@ pub(super) async fn what_was_sent_after_a_refused_write_is_refused(subject: Subj
         if !right {
             sent.streams[0].1 = Some(hash(b'?', 0));
         }
-        let (size, root) = (first.head.size, first.head.root);
         let leaf = ahead.streams.get(&stream(2)).map(|state| state.leaf);
-        let next = Assumed { incarnation, size, root, streams: vec![(stream(2), leaf)] };
+        let next = Assumed { incarnation, head: first.head.clone(), streams: vec![(stream(2), leaf)] };
         let second = ahead.next(&[2]);
         let written =
             tokio::join!(biased; backend.write_if(sent, first.clone()), backend.write_if(next, second.clone()));
