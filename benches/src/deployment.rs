@@ -8,14 +8,14 @@ use std::time::Duration;
 use jit_broker::{ApprovalAct, Broker, Settings};
 use jit_core::{
     Action, CaseId, ExternalId, GroupName, IdempotencyKey, Identity, Issuer, IssuerName, Justification, Principal,
-    PrincipalId, Prose, Request, RetentionClass, Scope, SystemName, Window, code,
+    Prose, Request, RetentionClass, Scope, SystemName, Window, code,
 };
 use jit_issuer::jwt::{JwtIssuer, JwtKey};
 use jit_policy::cedar::{BASE_SCHEMA, CedarEngine, ENTRYPOINT};
 use jit_policy::{EntityDirectory, FilePath, PolicyBundle, PolicyEngine, Target};
 use jit_store::{Backend, Log};
 
-use crate::evidence_log::{CLASS, config, config_ahead};
+use crate::evidence_log::{CLASS, config};
 
 const RULES: &str = r#"
 @id("oncall-db-read")
@@ -52,24 +52,7 @@ impl Deployment {
     /// # Errors
     /// If the store does not take it.
     pub async fn new(backend: Arc<dyn Backend>, anchor: impl Into<PathBuf>) -> Result<Self, Box<dyn Error>> {
-        let deployment = Self::over(Log::create(backend, config(anchor)?).await?)?;
-        deployment.publish_policy().await?;
-        Ok(deployment)
-    }
-
-    /// Another broker over the same log, whose clock is ahead.
-    ///
-    /// # Errors
-    /// If the log does not open.
-    pub async fn beside(
-        backend: Arc<dyn Backend>,
-        anchor: impl Into<PathBuf>,
-        ahead: Duration,
-    ) -> Result<Self, Box<dyn Error>> {
-        Self::over(Log::open(backend, config_ahead(anchor, ahead)?).await?)
-    }
-
-    fn over(log: Log) -> Result<Self, Box<dyn Error>> {
+        let log = Log::create(backend, config(anchor)?).await?;
         let directory = EntityDirectory::parse(SystemName::new("directory")?, DIRECTORY.as_bytes())?;
         let directory = Arc::new(directory);
         let issuer = IssuerName::new(ISSUER)?;
@@ -81,7 +64,9 @@ impl Deployment {
             .settings(Settings::default().mint_timeout(Duration::from_secs(30)))
             .build();
         let person = |name: &str| Ok::<_, Box<dyn Error>>(Principal::human(Identity::new("idp", name)?));
-        Ok(Self { broker, alice: person("alice")?, bob: person("bob")?, issuer })
+        let deployment = Self { broker, alice: person("alice")?, bob: person("bob")?, issuer };
+        deployment.publish_policy().await?;
+        Ok(deployment)
     }
 
     async fn publish_policy(&self) -> Result<(), Box<dyn Error>> {
@@ -104,23 +89,11 @@ impl Deployment {
         self.broker.log()
     }
 
-    /// The broker.
-    #[must_use]
-    pub fn broker(&self) -> &Broker {
-        &self.broker
-    }
-
-    /// Whoever asks, and is told.
-    #[must_use]
-    pub fn requester(&self) -> PrincipalId {
-        self.alice.id()
-    }
-
-    /// A case whose grant lives for an hour: submitted, decided, approved.
+    /// One case from request to end: submitted, decided, approved, issued, given back.
     ///
     /// # Errors
     /// If the broker refuses a step.
-    pub async fn approved(&self, key: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
+    pub async fn lifecycle(&self, key: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
         let key = |step: &str| IdempotencyKey::new(format!("{key} {step}"));
         let now = self.log().recorder().clock().now().at;
         let window = Window::new(now, now.saturating_add(Duration::from_secs(3600)))?;
@@ -138,16 +111,6 @@ impl Deployment {
             signature: None,
         };
         self.broker.approve(&key("approve")?, case, act).await?;
-        Ok(case)
-    }
-
-    /// One case from request to end: submitted, decided, approved, issued, given back.
-    ///
-    /// # Errors
-    /// If the broker refuses a step.
-    pub async fn lifecycle(&self, name: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
-        let key = |step: &str| IdempotencyKey::new(format!("{name} {step}"));
-        let case = self.approved(name).await?;
         let alice = self.alice.id();
         let issued = self.broker.issue(&key("issue")?, case, &alice, &self.issuer).await?;
         drop(issued);

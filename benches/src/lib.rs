@@ -4,4 +4,3 @@ pub mod cases;
 #[cfg(feature = "lifecycle")]
 pub mod deployment;
 pub mod evidence_log;
-pub mod growing;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jit_bench_load::{Setting, Tally, Window};
-use jit_benches::cases::{records, request};
+use jit_benches::cases::records;
 use jit_benches::evidence_log::config;
+use jit_core::{Expected, Record, StreamHead};
 use jit_store::{AppendError, AppendRequest, Backend, Log};
 use tokio::task::JoinSet;
 
@@ -41,6 +42,13 @@ pub(crate) async fn run(backend: Arc<dyn Backend>, setting: &Setting) -> Result<
         all.add(tally??);
     }
     Ok(all.line(&window))
+}
+
+/// The record is the next of its stream.
+fn request(record: Record) -> AppendRequest {
+    let header = record.header();
+    let before = header.prev.map(|leaf| StreamHead { n: header.n.saturating_sub(1), leaf });
+    AppendRequest::new().records(header.stream, Expected::from_head(before), vec![record])
 }
 
 async fn append(log: Log, requests: Vec<AppendRequest>, window: Window) -> Result<Tally, AppendError> {
