@@ -69,6 +69,7 @@ fn intended(recorder: &Recorder) -> Result<(Event, Refs), Box<dyn Error>> {
         scope: Scope::new("database:prod/orders".parse()?, [Action::new("read")?])?,
         issued: Window::new(now, now.saturating_add(Duration::from_secs(3600)))?,
         backdate_s: 0,
+        holder_key: None,
         resolve_at: now.saturating_add(Duration::from_secs(60)),
     };
     let refs = Refs {

@@ -10,7 +10,10 @@ use jit_core::{
     Action, CaseId, ExternalId, GroupName, IdempotencyKey, Identity, Issuer, IssuerName, Justification, Principal,
     Prose, Request, RetentionClass, Scope, SystemName, Window, code,
 };
-use jit_issuer::jwt::{JwtIssuer, JwtKey};
+use jit_issuer::{
+    jwt::{JwtIssuer, KeySchedule},
+    key::LocalKey,
+};
 use jit_policy::cedar::{BASE_SCHEMA, CedarEngine, ENTRYPOINT};
 use jit_policy::{EntityDirectory, FilePath, PolicyBundle, PolicyEngine, Target};
 use jit_store::{Backend, Log};
@@ -57,7 +60,8 @@ impl Deployment {
         let directory = Arc::new(directory);
         let issuer = IssuerName::new(ISSUER)?;
         let (iss, audience) = (Issuer::new("https://access.example")?, ExternalId::new("https://orders.example")?);
-        let jwt = JwtIssuer::new(issuer.clone(), iss, audience, JwtKey::from_seed([7; 32]));
+        let keys = KeySchedule::new(Arc::new(LocalKey::from_ed25519_seed([7; 32])))?;
+        let jwt = JwtIssuer::new(issuer.clone(), iss, audience, keys);
         let broker = Broker::builder(log, directory.clone())
             .facts(directory)
             .issuer(Arc::new(jwt))

@@ -7,7 +7,10 @@ use jit_core::{
     Clock, ExternalId, IndexKey, Issuer, IssuerName, Line, RetentionClass, RetentionTerms, SystemName, TextError,
     WriterId, random_bytes,
 };
-use jit_issuer::jwt::{JwtIssuer, JwtKey};
+use jit_issuer::{
+    jwt::{JwtIssuer, KeySchedule},
+    key::LocalKey,
+};
 use jit_log::{Origin, SignerKey};
 use jit_policy::{
     EntityDirectory, FilePath, PolicyBundle, PolicyEngine, PolicySnapshot, Target,
@@ -103,7 +106,7 @@ fn token_issuer(name: IssuerName, seed: [u8; 32]) -> Result<JwtIssuer, Box<dyn E
         name,
         Issuer::new("https://access.example")?,
         ExternalId::new("https://gateway.example")?,
-        JwtKey::from_seed(seed),
+        KeySchedule::new(Arc::new(LocalKey::from_ed25519_seed(seed)))?,
     ))
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jit_audit::BundleBuilder;
-use jit_core::{Identity, PrincipalId};
+use jit_core::{Identity, PrincipalId, Timestamp};
 use jit_issuer::jwt::JwtIssuer;
 use jit_store::{ExportPayloads, Log};
 
@@ -53,9 +53,9 @@ impl Folder {
     }
 
     /// Writes what everybody may have: the key of the log and the keys of the token issuer.
-    pub(crate) fn write_keys(&self, log: &Log, issuer: &JwtIssuer) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn write_keys(&self, log: &Log, issuer: &JwtIssuer, now: Timestamp) -> Result<(), Box<dyn Error>> {
         fs::write(self.path("trust.policy"), log.trust().to_text())?;
-        fs::write(self.path("jwks.json"), serde_json::to_vec_pretty(&issuer.jwks())?)?;
+        fs::write(self.path("jwks.json"), serde_json::to_vec_pretty(&issuer.jwks(now))?)?;
         Ok(())
     }
 

@@ -81,7 +81,7 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
         bundles.push(folder.write_bundle(&place.log, planned, account, &scenario.auditor).await?);
     }
     let tiles = folder.write_tiles(&place.log).await?;
-    folder.write_keys(&place.log, &place.issuer)?;
+    folder.write_keys(&place.log, &place.issuer, clock.now().at)?;
     println!("Evidence    {} bundles and the whole log in {}", bundles.len(), shown(workspace, folder.root()));
     println!("            written {} ms after the start\n", began.elapsed().as_millis());
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jit_core::{
     Case, CaseId, Code, Command, CommandId, CrashClass, CredentialDescriptor, CredentialId, EndBy, EvaluationPurpose,
-    Event, Expected, IdempotencyKey, Intend, IssuerName, ParentExtent, ParentGrant, ParentState, PrincipalId, Recorded,
-    Refusal, StepOrigin, StreamId, Timestamp, code,
+    Event, Expected, HolderKey, IdempotencyKey, Intend, IssuerName, ParentExtent, ParentGrant, ParentState,
+    PrincipalId, Recorded, Refusal, StepOrigin, StreamId, Timestamp, code,
 };
 use jit_issuer::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, RevokeAuthorization, Secret,
@@ -54,7 +54,25 @@ impl Broker {
         issuer: &IssuerName,
     ) -> Result<Issued, BrokerError> {
         let command = self.index_key.command_in(case, by, key);
-        self.issue_for(Minter::Holder { by, command }, case, issuer, false).await
+        self.issue_for(Minter::Holder { by, command, key: None }, case, issuer, false).await
+    }
+
+    /// As [`issue`](Self::issue), bound to a key that the holder proves wherever it uses the credential; the intent records the key.
+    /// An issuer that cannot bind refuses. A renewal is bound to the same key.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; no secret is released with any of them.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn issue_bound(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        by: &PrincipalId,
+        issuer: &IssuerName,
+        holder: &HolderKey,
+    ) -> Result<Issued, BrokerError> {
+        let command = self.index_key.command_in(case, by, key);
+        self.issue_for(Minter::Holder { by, command, key: Some(holder) }, case, issuer, false).await
     }
 
     /// Issues a fresh credential while an earlier one of the same issuer still lives: for the rest of the window, or for a
@@ -74,7 +92,7 @@ impl Broker {
         issuer: &IssuerName,
     ) -> Result<Issued, BrokerError> {
         let command = self.index_key.command_in(case, by, key);
-        self.issue_for(Minter::Holder { by, command }, case, issuer, true).await
+        self.issue_for(Minter::Holder { by, command, key: None }, case, issuer, true).await
     }
 
     pub(crate) async fn issue_for(
@@ -141,9 +159,13 @@ impl Broker {
                 case: id,
                 reason: "the target cannot express what is left of the window".to_owned(),
             })?;
+            // Ids ascend with time: the latest credential of this issuer is the one that is renewed.
+            let latest = case.credentials().values().rev().find(|c| renew && c.intended.issuer == *issuer.name());
+            let holder = minter.key().or_else(|| latest.and_then(|c| c.intended.holder_key.as_ref())).cloned();
             if let Some(grant) = case.grant() {
                 let not_mintable = |reason| BrokerError::NotMintable { case: id, reason };
-                match self.patiently(issuer.preflight(&MintPlan::new(grant, issued))).await {
+                let plan = MintPlan::new(grant, issued).with_holder_key(holder.clone());
+                match self.patiently(issuer.preflight(&plan)).await {
                     Some(Ok(())) => {}
                     Some(Err(refused)) => return Err(not_mintable(refused.to_string())),
                     None => return Err(not_mintable("the target does not answer".to_owned())),
@@ -163,6 +185,7 @@ impl Broker {
                 capabilities,
                 issued,
                 backdate: self.settings.backdate,
+                holder_key: holder,
                 resolve_at: read.at.saturating_add(self.settings.resolve_after),
                 evaluated,
                 parent,
@@ -375,6 +398,8 @@ pub(crate) enum Minter<'a> {
         by: &'a PrincipalId,
         /// The command.
         command: CommandId,
+        /// The key that it will prove, if it names one.
+        key: Option<&'a HolderKey>,
     },
     /// Nobody: its window opened or was extended.
     Nobody,
@@ -384,6 +409,13 @@ impl Minter<'_> {
     fn command(&self) -> Option<CommandId> {
         match self {
             Self::Holder { command, .. } => Some(*command),
+            Self::Nobody => None,
+        }
+    }
+
+    fn key(&self) -> Option<&HolderKey> {
+        match self {
+            Self::Holder { key, .. } => *key,
             Self::Nobody => None,
         }
     }

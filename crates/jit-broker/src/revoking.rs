@@ -69,6 +69,9 @@ impl Broker {
                 Some(Ok(RevokeOutcome::CannotRevoke { .. })) => {
                     RevocationOutcome::Irrevocable { cause: code!("cannot_recall"), until: descriptor.dies_at() }
                 }
+                Some(Ok(RevokeOutcome::Listed { honoured_by })) => {
+                    RevocationOutcome::Unknown { cause: code!("old_list_may_be_used"), reconcile_at: honoured_by }
+                }
                 Some(Ok(_)) => self.failed(code!("partial"), known)?,
                 Some(Err(RevokeError::Unknown { cause })) => self.unknown(cause, credential, known, &**issuer).await?,
                 Some(Err(error)) => self.failed(error.code(), known)?,

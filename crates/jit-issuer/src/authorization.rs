@@ -2,8 +2,8 @@
 
 use jit_core::{
     Case, CaseDecision, CaseGrant, CaseId, Condition, CredentialDescriptor, CredentialId, CredentialIntended, GrantId,
-    IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId, Recorded,
-    Scope, Window,
+    HolderKey,    IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId, Recorded,
+    Scope, Timestamp, Window,
 };
 use zeroize::Zeroizing;
 
@@ -59,6 +59,8 @@ pub enum AuthorizationError {
 #[derive(Debug)]
 pub struct MintAuthorization {
     binding: Binding,
+    index: u64,
+    at: Timestamp,
     case: CaseId,
     grant: GrantId,
     decision: RecordId,
@@ -103,6 +105,8 @@ impl MintAuthorization {
                 credential: *id,
                 intended: intended.leaf(),
             },
+            index: intended.index(),
+            at: header.at,
             case: case.id(),
             grant: grant.id,
             decision: decision.id,
@@ -142,6 +146,18 @@ impl MintAuthorization {
         &self.binding.log
     }
 
+    /// The place of the intent in the log: a number that no other credential of this log has.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// When the mint was intended: issuers take the moment of an issuance from here.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// The evidence digest that the credential carries: the leaf of its `credential.intended`.
     #[must_use]
     pub fn evidence(&self) -> LeafHash {
@@ -176,6 +192,12 @@ impl MintAuthorization {
     #[must_use]
     pub fn issued(&self) -> Window {
         self.intended.issued
+    }
+
+    /// The key of its holder that the credential must be bound to.
+    #[must_use]
+    pub fn holder_key(&self) -> Option<&HolderKey> {
+        self.intended.holder_key.as_ref()
     }
 
     /// The conditions of the grant.

@@ -39,7 +39,9 @@ use crate::{
 ///    [`Observed::NeverExisted`] is answered only when nothing under the id can appear later.
 /// 10. **Cancellation.** Dropping the future of any method leaves the target as if the call had not been made or had completed; the
 ///     caller then treats the outcome as unknown. No lock or connection leaks.
-/// 11. **No clock.** An issuer takes times from its arguments, so that every run can be repeated.
+/// 11. **Bound or refused.** A credential with a [`holder_key`](MintAuthorization::holder_key) is of no use without that key, or is not
+///     minted.
+/// 12. **No clock.** An issuer takes times from its arguments, so that every run can be repeated.
 #[async_trait]
 pub trait CredentialIssuer: Send + Sync {
     /// The name under which records know this issuer.

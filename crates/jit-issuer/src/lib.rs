@@ -18,7 +18,7 @@
 //! clock, and has no way to mint without authorisation.
 //!
 //! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
-//! EdDSA JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles; `x509` gives `x509::X509Issuer`, short-lived
+//! JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles; `x509` gives `x509::X509Issuer`, short-lived
 //! X.509 certificates for workloads; `ssh` gives `ssh::SshIssuer`, OpenSSH user certificates and key revocation lists; `observation`
 //! gives parsers of what targets log when access is used.
 

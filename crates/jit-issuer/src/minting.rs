@@ -1,6 +1,8 @@
 //! What an issuer is asked to mint, and what comes of it.
 
-use jit_core::{CaseGrant, Code, Condition, CredentialDescriptor, Kind, PrincipalId, Recorded, Scope, Window};
+use jit_core::{
+    CaseGrant, Code, Condition, CredentialDescriptor, HolderKey, Kind, PrincipalId, Recorded, Scope, Window,
+};
 
 use crate::{
     binding::{Binding, RecordMismatch},
@@ -14,6 +16,7 @@ pub struct MintPlan {
     scope: Scope,
     conditions: Vec<Condition>,
     window: Window,
+    holder_key: Option<HolderKey>,
 }
 
 impl MintPlan {
@@ -26,7 +29,15 @@ impl MintPlan {
             scope: approved.scope.clone(),
             conditions: approved.conditions.clone(),
             window,
+            holder_key: None,
         }
+    }
+
+    /// Plans to bind the credential to a key of its holder.
+    #[must_use]
+    pub fn with_holder_key(mut self, key: Option<HolderKey>) -> Self {
+        self.holder_key = key;
+        self
     }
 
     /// Whom the credential will identify.
@@ -51,6 +62,12 @@ impl MintPlan {
     #[must_use]
     pub fn window(&self) -> Window {
         self.window
+    }
+
+    /// The key of its holder that it will be bound to.
+    #[must_use]
+    pub fn holder_key(&self) -> Option<&HolderKey> {
+        self.holder_key.as_ref()
     }
 }
 

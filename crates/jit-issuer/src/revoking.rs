@@ -91,6 +91,12 @@ pub enum RevokeOutcome {
         /// When it dies by itself, verifiers' leeway included; `None` if it does not.
         until: Option<Timestamp>,
     },
+    /// It stands on a list of revoked ones. Who honours the list refuses it from a moment on; looking again after that gives
+    /// [`Observed::Gone`](crate::Observed::Gone).
+    Listed {
+        /// When the last copy of the list from before has run out.
+        honoured_by: Timestamp,
+    },
     /// It opens nothing new, but sessions that it opened go on.
     Partial {
         /// How many.

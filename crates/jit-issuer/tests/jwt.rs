@@ -8,61 +8,34 @@
     reason = "tests may panic"
 )]
 
-use std::{num::NonZeroU32, time::Duration};
+mod support;
 
-use data_encoding::BASE64URL_NOPAD;
+use std::{sync::Arc, time::Duration};
+
 use jit_core::{
-    Agent, AgentBuild, AgentMode, Code, Condition, Delegation, Enforcement, ExternalDigest, ExternalId, Identity,
-    InitiatingEvent, Issuer, IssuerName, ModelName, Principal, PrincipalId, Recorded, RuleId, Seconds, SystemName,
-    Timestamp, Version, Window, canonical::Value, code,
+    AgentMode, Code, Condition, Delegation, Enforcement, ExternalDigest, Identity, PrincipalId, RuleId, Timestamp,
+    Window, canonical::Value, code,
 };
 use jit_issuer::{
-    CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError, Observed, PlanRefused,
+    CredentialIssuer, MintAuthorization, MintError, MintPlan, Minting, ObserveError, Observed, PlanRefused,
     ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
-    jwt::{JwtIssuer, JwtKey},
+    jwt::{JwtIssuer, KeySchedule},
+    key::LocalKey,
 };
 use jit_testkit::{Canary, CaseSetup, MemoryTarget, RecordedCase};
 use proptest::prelude::*;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use support::{agent, issuer_with, part, release, seconds, time, token};
 
 const SEED: [u8; 32] = *b"a seed that must be seen nowhere";
 
 fn issuer() -> JwtIssuer {
-    JwtIssuer::new(
-        IssuerName::new("orders-api").unwrap(),
-        Issuer::new("https://access.example.org").unwrap(),
-        ExternalId::new("https://orders.example.org").unwrap(),
-        JwtKey::from_seed(SEED),
-    )
+    issuer_with(keys())
 }
 
-fn seconds(n: u32) -> Seconds {
-    Seconds::new(NonZeroU32::new(n).unwrap())
-}
-
-fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-/// Mints and releases, as a broker does.
-async fn token(issuer: &JwtIssuer, case: &mut RecordedCase) -> (Minted, String) {
-    let intended = case.intend(issuer);
-    release(issuer, case, &intended).await
-}
-
-async fn release(issuer: &JwtIssuer, case: &mut RecordedCase, intended: &Recorded) -> (Minted, String) {
-    let authorization = MintAuthorization::new(case.case(), intended).unwrap();
-    let Minting::Done(mut minted) = issuer.mint(&authorization).await.unwrap() else { panic!("prepared") };
-    let issued = case.issued(&minted.descriptor);
-    let secret = minted.secret.take().unwrap().open(&issued).unwrap();
-    let token = String::from_utf8(secret.expose().to_vec()).unwrap();
-    (minted, token)
-}
-
-fn part(token: &str, n: usize) -> serde_json::Value {
-    let part = token.split('.').nth(n).unwrap();
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
+fn keys() -> KeySchedule {
+    KeySchedule::new(Arc::new(LocalKey::from_ed25519_seed(SEED))).unwrap()
 }
 
 #[tokio::test]
@@ -93,29 +66,13 @@ async fn a_token_says_who_what_when_and_where_the_evidence_is() {
         })
     );
     assert!(leaf.to_string().starts_with("sha256:"));
-    let jwks = serde_json::to_value(issuer.jwks()).unwrap();
+    let jwks = serde_json::to_value(issuer.jwks(Timestamp::EPOCH)).unwrap();
     assert_eq!(part(&token, 0), json!({"alg": "EdDSA", "typ": "JWT", "kid": jwks["keys"][0]["kid"]}));
 
     assert_eq!(minted.descriptor.window, window.whole_seconds().unwrap());
     assert_eq!(minted.descriptor.serial.as_str(), id.to_string());
     assert_eq!(minted.descriptor.fingerprint, ExternalDigest::from_bytes(Sha256::digest(&token).into()));
     assert_eq!(minted.descriptor.capabilities, issuer.capabilities());
-}
-
-fn agent(mode: AgentMode) -> Principal {
-    let identity = |subject: &str| Identity::new("idp.example", subject).unwrap();
-    let build = AgentBuild { version: Version::new("7").unwrap(), model: ModelName::new("m-1").unwrap() };
-    let event = InitiatingEvent {
-        kind: code!("chat_message"),
-        source: SystemName::new("chat").unwrap(),
-        id: ExternalId::new("42").unwrap(),
-        at: time("2026-11-02T09:59:00.000000Z"),
-        digest: ExternalDigest::from_bytes([4; 32]),
-    };
-    let workload = "spiffe://example.org/agents/helper".parse().unwrap();
-    let task = ExternalId::new("T-9").unwrap();
-    let agent = Agent::new(identity("a-7"), identity("u-owner"), build, mode, event, task, workload).unwrap();
-    Principal::Agent(Box::new(agent))
 }
 
 #[tokio::test]
@@ -135,7 +92,7 @@ async fn a_token_for_an_agent_names_everyone_it_acts_for() {
 
     let requester = agent(AgentMode::Autonomous);
     let mut case = RecordedCase::approved(CaseSetup { requester, ..CaseSetup::default() });
-    assert!(part(&self::token(&issuer(), &mut case).await.1, 1).get("act").is_none());
+    assert!(part(&support::token(&issuer(), &mut case).await.1, 1).get("act").is_none());
 }
 
 #[tokio::test]
@@ -172,17 +129,12 @@ proptest! {
     ) {
         let at = |micros| Timestamp::from_micros(micros).unwrap();
         let window = Window::new(at(start), at(start + length)).unwrap();
-        let mut key = JwtKey::from_seed(SEED);
+        let mut keys = keys();
         let key_end = key_end.map(|end| at((start + end).max(0)));
         if let Some(end) = key_end {
-            key = key.with_not_after(end);
+            keys = keys.with_end(end);
         }
-        let issuer = JwtIssuer::new(
-            IssuerName::new("orders-api").unwrap(),
-            Issuer::new("https://access.example.org").unwrap(),
-            ExternalId::new("https://orders.example.org").unwrap(),
-            key,
-        ).with_max_ttl(seconds(max));
+        let issuer = issuer_with(keys).with_max_ttl(seconds(max));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut case = RecordedCase::approved(CaseSetup { window, ..CaseSetup::default() });
         let Ok(intended) = case.try_intend(&issuer) else {
@@ -190,7 +142,7 @@ proptest! {
             prop_assert!(shortest <= window.start() || shortest.since(window.start()) < Duration::from_secs(2));
             return Ok(());
         };
-        let (minted, token) = runtime.block_on(release(&issuer, &mut case, &intended));
+        let (minted, _, token) = runtime.block_on(release(&issuer, &mut case, &intended));
         let claims = part(&token, 1);
         let claim = |name: &str| at(claims[name].as_i64().unwrap() * 1_000_000);
         prop_assert!(claim("nbf") >= window.start() && claim("iat") >= window.start());
@@ -296,7 +248,7 @@ async fn neither_key_nor_token_shows() {
     let key = Canary::new(&SEED);
     let issuer = issuer();
     key.assert_absent("Debug of JwtIssuer", format!("{issuer:?}"));
-    key.assert_absent("the JWKS", serde_json::to_vec(&issuer.jwks()).unwrap());
+    key.assert_absent("the JWKS", serde_json::to_vec(&issuer.jwks(Timestamp::EPOCH)).unwrap());
     let mut case = RecordedCase::approved(CaseSetup::default());
     let authorization = case.authorize(&issuer);
     let Minting::Done(minted) = issuer.mint(&authorization).await.unwrap() else { panic!("prepared") };
@@ -308,22 +260,4 @@ async fn neither_key_nor_token_shows() {
     token.assert_absent("Debug of Secret", format!("{secret:?}"));
     token.assert_absent("Debug of the case", format!("{:?}", case.case()));
     key.assert_absent("the token", secret.expose());
-}
-
-#[test]
-fn the_key_set_has_the_next_and_the_last_key() {
-    let [last, next] = [[1; 32], [2; 32]].map(|seed| JwtKey::from_seed(seed).public());
-    let issuer = issuer().with_published(last).with_published(next);
-    let document = serde_json::to_value(issuer.jwks()).unwrap();
-    let keys = document["keys"].as_array().unwrap();
-    let kids: Vec<_> = keys.iter().map(|k| k["kid"].as_str().unwrap().to_owned()).collect();
-    let signing = JwtKey::from_seed(SEED).public();
-    assert_eq!(kids, [signing, last, next].map(|k| k.thumbprint().to_string()));
-    assert_eq!(
-        keys[0],
-        json!({
-            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
-            "x": BASE64URL_NOPAD.encode(signing.as_bytes()), "kid": kids[0],
-        })
-    );
 }

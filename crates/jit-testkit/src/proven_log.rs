@@ -10,6 +10,7 @@ pub struct ProvenLog {
     key: SignerKey,
     trust: TrustPolicy,
     leaves: Vec<Hash>,
+    records: Vec<Record>,
 }
 
 impl ProvenLog {
@@ -19,7 +20,7 @@ impl ProvenLog {
         let origin = Origin::parse(origin).expect("an origin");
         let key = SignerKey::from_seed(&origin, seed);
         let trust = TrustPolicy::new_log_only(key.verifier()).expect("a log key");
-        Self { origin, key, trust, leaves: Vec::new() }
+        Self { origin, key, trust, leaves: Vec::new(), records: Vec::new() }
     }
 
     /// The name of the log.
@@ -34,9 +35,16 @@ impl ProvenLog {
         &self.trust
     }
 
+    /// The records appended so far, in order.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     /// Appends the records, signs, and proves each of them under the new checkpoint.
     pub fn append(&mut self, records: &[Record]) -> Vec<Recorded> {
         let first = self.leaves.len();
+        self.records.extend_from_slice(records);
         self.leaves.extend(records.iter().map(|r| leaf_hash(r.header_bytes())));
         let size = u64::try_from(self.leaves.len()).expect("a size");
         let checkpoint = Checkpoint::new(self.origin.clone(), size, root(&self.leaves)).expect("a checkpoint");

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, num::NonZeroU16, sync::Arc, time::Duration};
 use jit_core::{
     Action, Approve, Case, CaseId, Clock as _, Command, Condition, Context, CredentialDescriptor, CredentialId,
     Decision, DeterminingRule, Effect, Engine, EntitlementId, EvaluatedDecision, Event, GroupCount, GroupName,
-    Identity, Intend, Justification, Obligation, Obligations, Outcome, ParentState, PolicyDigest, Principal,
+    HolderKey, Identity, Intend, Justification, Obligation, Obligations, Outcome, ParentState, PolicyDigest, Principal,
     PrincipalId, Quorum, Recorded, Recorder, Refs, Refusal, Request, RequestLimits, RetentionClass, RuleId, Scope,
     StepOrigin, Timestamp, Version, Window, WriterId,
     canonical::{Object, Value},
@@ -32,6 +32,8 @@ pub struct CaseSetup {
     pub window: Window,
     /// The conditions the policy demands.
     pub conditions: Vec<Condition>,
+    /// The key that whoever claims the credential names.
+    pub holder_key: Option<HolderKey>,
 }
 
 impl Default for CaseSetup {
@@ -47,6 +49,7 @@ impl Default for CaseSetup {
             scope: Scope::new(resource, [Action::new("read").expect("an action")]).expect("a scope"),
             window: Window::new(start, start.saturating_add(Duration::from_secs(3600))).expect("a window"),
             conditions: Vec::new(),
+            holder_key: None,
         }
     }
 }
@@ -66,6 +69,7 @@ pub struct RecordedCase {
     recorder: Recorder,
     clock: Arc<ManualClock>,
     evaluated: EvaluatedDecision,
+    holder_key: Option<HolderKey>,
 }
 
 impl RecordedCase {
@@ -78,7 +82,8 @@ impl RecordedCase {
         let recorder = Recorder::new(log.origin(), WriterId::v8([1; 16]), clock.clone(), entropy);
         let id = CaseId::v7(setup.window.start(), recorder.random().expect("entropy"));
         let case = Case::new(log.origin(), id);
-        let mut this = Self { log, case, recorder, clock, evaluated: evaluated(&setup.conditions) };
+        let mut this =
+            Self { log, case, recorder, clock, evaluated: evaluated(&setup.conditions), holder_key: setup.holder_key };
 
         let reason = Justification::new("restore order 42, INC-7").expect("a justification");
         let mut request = Request::builder(setup.requester, setup.scope, setup.window, reason, retention());
@@ -165,6 +170,7 @@ impl RecordedCase {
             capabilities,
             issued,
             backdate: Duration::ZERO,
+            holder_key: self.holder_key.clone(),
             resolve_at: now.saturating_add(Duration::from_secs(60)),
             evaluated: self.evaluated.clone(),
             parent: ParentState::None,

@@ -264,12 +264,18 @@ impl CredentialIssuer for MemoryTarget {
     }
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
+        if plan.holder_key().is_some() {
+            return Err(PlanRefused { cause: code!("cannot_bind") });
+        }
         self.fit(plan.window()).map(|_| ()).ok_or(PlanRefused { cause: code!("window_not_expressible") })
     }
 
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
         if *authorization.issuer() != self.name {
             return Err(MintError::Refused { cause: code!("other_issuer_intended") });
+        }
+        if authorization.holder_key().is_some() {
+            return Err(MintError::Refused { cause: code!("cannot_bind") });
         }
         let id = authorization.credential();
         let name = if self.shared {

@@ -375,6 +375,7 @@ impl<'a> Run<'a> {
             capabilities: capabilities.clone(),
             issued,
             backdate: Duration::ZERO,
+            holder_key: None,
             resolve_at,
             evaluated: self.world.evaluated(request, EvaluationPurpose::Issuance),
             parent: ParentState::None,

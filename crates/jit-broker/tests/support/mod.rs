@@ -19,7 +19,8 @@ use jit_broker::{ApprovalAct, Broker, BrokerBuilder, Settings, UnsettledState};
 use jit_core::*;
 use jit_issuer::{
     CredentialIssuer,
-    jwt::{JwtIssuer, JwtKey},
+    jwt::{JwtIssuer, KeySchedule},
+    key::LocalKey,
 };
 use jit_log::{KeyName, SignerKey};
 use jit_policy::{
@@ -205,7 +206,8 @@ pub fn jwt() -> Arc<dyn CredentialIssuer> {
     let name = IssuerName::new("orders-api").unwrap();
     let iss = Issuer::new("https://access.example.org").unwrap();
     let audience = ExternalId::new("https://orders.example.org").unwrap();
-    Arc::new(JwtIssuer::new(name, iss, audience, JwtKey::from_seed([7; 32])).with_leeway_s(0))
+    let keys = KeySchedule::new(Arc::new(LocalKey::from_ed25519_seed([7; 32]))).unwrap();
+    Arc::new(JwtIssuer::new(name, iss, audience, keys).with_leeway_s(0))
 }
 
 impl World {

@@ -10,6 +10,7 @@ use crate::{
     decision::Decision,
     digest::LeafHash,
     event::Event,
+    holder_key::HolderKey,
     ids::{CredentialId, EntitlementId, GrantId, ObligationId},
     justification::Justification,
     principal::{Principal, PrincipalId},
@@ -60,6 +61,8 @@ pub struct Intend {
     pub issued: Window,
     /// By how much its start is set back.
     pub backdate: Duration,
+    /// The key that its holder will prove.
+    pub holder_key: Option<HolderKey>,
     /// When a recovering process takes over if there is no outcome by then.
     pub resolve_at: Timestamp,
     /// The decision at issuance.

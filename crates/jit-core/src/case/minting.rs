@@ -117,6 +117,7 @@ impl Case {
             scope: grant.approved.scope.clone(),
             issued: intend.issued,
             backdate_s: u32::try_from(intend.backdate.as_secs()).unwrap_or(u32::MAX),
+            holder_key: intend.holder_key.clone(),
             resolve_at: intend.resolve_at,
         };
         let mut decided = Decided::done([record]);

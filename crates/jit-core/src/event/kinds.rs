@@ -13,6 +13,7 @@ use crate::{
     ending::{EndSelector, Ending},
     external::ExternalRef,
     governance::{HoldSelector, IndexRange, LogPredecessor, RetentionTerms, TargetAct},
+    holder_key::HolderKey,
     ids::{CaseId, EntitlementId, GrantId, HoldId, ObligationId},
     justification::Justification,
     obligation::Condition,
@@ -195,6 +196,8 @@ events! {
         keep backdate_s: u32,
         /// When a recovering process takes over if there is no outcome by then.
         keep resolve_at: Timestamp,
+        /// The key that its holder will prove; absent if whoever has the credential can use it, or if it comes with its key.
+        keep holder_key: Option<HolderKey>,
     }
     /// The target has prepared the credential; it does not work yet.
     CredentialPrepared = "credential.prepared" in Case {

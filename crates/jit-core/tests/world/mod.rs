@@ -312,6 +312,7 @@ impl World {
             issued: issued.unwrap_or_else(|_| window(0, 1)),
             capabilities,
             backdate: Duration::ZERO,
+            holder_key: None,
             resolve_at: self.now().saturating_add(Duration::from_secs(60)),
             evaluated,
             parent: ParentState::None,

@@ -1,36 +1,54 @@
-//! Short-lived JSON Web Tokens signed with Ed25519 (RFC 7519, RFC 8037), bound to grant, decision and evidence.
+//! Short-lived JSON Web Tokens (RFC 7519), bound to grant, decision and evidence, signed with EdDSA, ES256 or RS256.
 //!
 //! | claim | holds |
 //! |---|---|
 //! | `iss`, `aud` | as configured |
 //! | `sub` | the recipient of the grant: `issuer\|subject`, or a SPIFFE id |
+//! | `client_id`, `scope` | in an access token only: who asked, and the actions if they are scope tokens (RFC 9068 section 2.2) |
 //! | `iat`, `nbf`, `exp` | the issued window in whole seconds: start rounded up, end rounded down |
 //! | `jti` | the credential id |
 //! | `txn` | the grant id (RFC 8417) |
 //! | `authorization_details` | one entry of type `<iss>/grant/v1` (RFC 9396): `grant_id`, `decision_id`, `actions`, `resource`, the `conditions` that the target has to enforce, and `evidence`: `digest` is the leaf of the `credential.intended`, `sha256:<hex>`, in the log `log` |
 //! | `act` | for an agent that acts on behalf of someone: the agent, and nested in it, from the latest to the first, those it acts through and for (RFC 8693 section 4.1). For the record only: rights are `sub`'s |
+//! | `cnf` | the key that the holder named when it claimed the token: `jkt` (RFC 9449) or `x5t#S256` (RFC 8705) |
+//! | `status` | where to look whether the token is revoked, if the issuer has status lists |
 //!
-//! A token cannot be taken back: it dies by itself at `exp`, plus the leeway that verifiers allow.
+//! [`Profile`] chooses the rules: a plain token, an OAuth 2.0 access token, or a JWT-SVID. Keys follow one another as a
+//! [`KeySchedule`] says.
+//!
+//! Without [`StatusLists`] a token cannot be taken back: it dies by itself at `exp`, plus the leeway that verifiers allow. With them,
+//! verifiers that check the status turn a revoked one down as soon as the copies of the list from before have run out.
 
 mod claims;
-mod key;
+mod introspection;
+mod jwks;
+mod profile;
+mod schedule;
+mod status;
 mod token;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jit_core::{
-    CrashClass, CredentialDescriptor, ExternalDigest, ExternalId, Issuer, IssuerCapabilities, IssuerName, PrincipalId,
-    Recorded, Seconds, Timestamp, Window, code,
+    Case, Code, CrashClass, CredentialDescriptor, CredentialId, ExternalDigest, ExternalId, HolderKey, Issuer,
+    IssuerCapabilities, IssuerName, PrincipalId, Recorded, Seconds, Timestamp, Window, code,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
     Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    key::{KeyAlgorithm, SigningError},
 };
-use claims::Claims;
-pub use key::{Jwks, JwtKey, JwtKeyError, JwtPublicKey, Thumbprint};
+use claims::{Claims, Facts};
+pub use introspection::Introspection;
+pub use jwks::Jwks;
+pub use profile::{Profile, ProfileError};
+pub use schedule::{KeySchedule, ScheduleError};
+use status::Place;
+pub use status::{LIST_LEN, StatusLists};
+use token::TokenError;
 
 /// The longest life of a token unless configured otherwise, in seconds.
 pub const DEFAULT_MAX_TTL_S: u32 = 3600;
@@ -40,16 +58,18 @@ pub const DEFAULT_LEEWAY_S: u32 = 60;
 /// Issues tokens for one audience.
 ///
 /// ```
-/// use jit_core::{ExternalId, Issuer, IssuerName};
-/// use jit_issuer::jwt::{JwtIssuer, JwtKey};
+/// use std::sync::Arc;
+/// use jit_core::{ExternalId, Issuer, IssuerName, Timestamp};
+/// use jit_issuer::{jwt::{JwtIssuer, KeySchedule}, key::LocalKey};
 ///
+/// let key = LocalKey::from_ed25519_seed([7; 32]); // from a key store, never a constant
 /// let issuer = JwtIssuer::new(
 ///     IssuerName::new("orders-api")?,
 ///     Issuer::new("https://access.example.org")?,
 ///     ExternalId::new("https://orders.example.org")?,
-///     JwtKey::from_seed([7; 32]), // from a key store, never a constant
+///     KeySchedule::new(Arc::new(key))?,
 /// );
-/// let document = serde_json::to_string(&issuer.jwks())?;
+/// let document = serde_json::to_string(&issuer.jwks(Timestamp::EPOCH))?;
 /// assert!(document.starts_with(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -58,26 +78,51 @@ pub struct JwtIssuer {
     name: IssuerName,
     iss: Issuer,
     audience: ExternalId,
-    key: JwtKey,
-    published: Vec<JwtPublicKey>,
+    keys: KeySchedule,
+    profile: Profile,
+    status: Option<StatusLists>,
     max_ttl_s: u32,
     leeway_s: u32,
 }
 
 impl JwtIssuer {
-    /// An issuer known to records as `name` and to verifiers as `iss`, for one audience. Tokens live for at most
+    /// An issuer known to records as `name` and to verifiers as `iss`, for one audience, of plain tokens. They live for at most
     /// [`DEFAULT_MAX_TTL_S`], and verifiers are taken to allow [`DEFAULT_LEEWAY_S`].
     #[must_use]
-    pub fn new(name: IssuerName, iss: Issuer, audience: ExternalId, key: JwtKey) -> Self {
+    pub fn new(name: IssuerName, iss: Issuer, audience: ExternalId, keys: KeySchedule) -> Self {
         Self {
             name,
             iss,
             audience,
-            key,
-            published: Vec::new(),
+            keys,
+            profile: Profile::default(),
+            status: None,
             max_ttl_s: DEFAULT_MAX_TTL_S,
             leeway_s: DEFAULT_LEEWAY_S,
         }
+    }
+
+    /// Makes tokens of another profile.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if a key of the schedule signs in a way that the profile forbids.
+    pub fn with_profile(mut self, profile: Profile) -> Result<Self, ProfileError> {
+        let forbidden = self.keys.turns().map(|turn| turn.public.algorithm()).find(|key| !profile.allows(*key));
+        match forbidden {
+            Some(algorithm) => Err(ProfileError { algorithm }),
+            None => {
+                self.profile = profile;
+                Ok(self)
+            }
+        }
+    }
+
+    /// Lets tokens be taken back, by status lists published under `<base>/<number>` and used for `ttl` at most. To configure this is
+    /// to declare that every verifier checks the status.
+    #[must_use]
+    pub fn with_status_lists(mut self, base: ExternalId, ttl: Seconds) -> Self {
+        self.status = Some(StatusLists::new(self.name.clone(), base, ttl));
+        self
     }
 
     /// Lets tokens live for at most this long.
@@ -94,17 +139,66 @@ impl JwtIssuer {
         self
     }
 
-    /// Publishes another key beside the signing one: the next before its first use, the last until its tokens are dead.
+    /// The keys to publish at a moment: the signing one first, those that follow soon, and those whose last tokens may still live.
     #[must_use]
-    pub fn with_published(mut self, key: JwtPublicKey) -> Self {
-        self.published.push(key);
-        self
+    pub fn jwks(&self, at: Timestamp) -> Jwks {
+        Jwks::new(self.keys.published_at(at, self.key_life()), "sig")
     }
 
-    /// The keys under which tokens verify, the signing one first.
+    /// The same keys as part of a SPIFFE bundle (SPIFFE Trust Domain and Bundle specification, section 4.2.2).
     #[must_use]
-    pub fn jwks(&self) -> Jwks {
-        Jwks::new([&self.key.public()].into_iter().chain(&self.published))
+    pub fn spiffe_bundle(&self, at: Timestamp) -> Jwks {
+        Jwks::new(self.keys.published_at(at, self.key_life()), "jwt-svid")
+    }
+
+    /// The status lists, if there are any; apply to them the records of the log.
+    #[must_use]
+    pub fn status_lists(&self) -> Option<&StatusLists> {
+        self.status.as_ref()
+    }
+
+    /// The list to publish under `<base>/<number>`, as `application/statuslist+jwt`. Serve it for a part of the `ttl`; do not sign one
+    /// for every caller. Cancellation-safe.
+    ///
+    /// # Errors
+    /// [`SigningError`] if there is no signature.
+    pub async fn status_list(&self, number: u64, now: Timestamp) -> Result<Option<String>, SigningError> {
+        let Some(lists) = &self.status else { return Ok(None) };
+        let claims = lists.list_claims(number, now);
+        match token::sign("statuslist+jwt", &claims, self.keys.signing_at(now)).await {
+            Ok(mut token) => Ok(String::from_utf8(std::mem::take(&mut *token)).ok()),
+            Err(TokenError::Signing(error)) => Err(error),
+            Err(TokenError::NotEncodable) => Ok(None),
+        }
+    }
+
+    /// What to answer about a token whose `jti` is this credential of this case (RFC 7662). Evidence answers, not the token: a verifier
+    /// that asks learns of a revocation at once. The caller is to be a protected resource that may ask (section 4).
+    #[must_use]
+    pub fn introspect<'a>(&'a self, case: &'a Case, credential: CredentialId, at: Timestamp) -> Introspection<'a> {
+        let working = introspection::working(case, credential, at).filter(|found| found.issuer == self.name);
+        Introspection::new(working.and_then(|descriptor| {
+            let status = self.status.as_ref().zip(descriptor.serial.as_str().parse().ok());
+            let status = status.map(|(lists, place)| lists.claim(place));
+            Claims::new(&Facts::issued(case, descriptor)?, self.voice(), descriptor.window, status).ok()
+        }))
+    }
+
+    fn voice(&self) -> (&Issuer, &ExternalId, &Profile) {
+        (&self.iss, &self.audience, &self.profile)
+    }
+
+    /// For how long something may be accepted after a key signed it. The start of a token is rounded up, by less than a second.
+    fn key_life(&self) -> Duration {
+        let list_ttl = self.status.as_ref().map_or(0, |lists| lists.ttl().get());
+        Duration::from_secs(u64::from(self.max_ttl_s.max(list_ttl)) + u64::from(self.leeway_s) + 1)
+    }
+
+    /// Why no token can be made for this subject and key, if so.
+    fn holdable(&self, subject: &PrincipalId, key: Option<&HolderKey>) -> Result<(), Code> {
+        self.profile.subject(subject)?;
+        profile::confirmation(key)?;
+        Ok(())
     }
 }
 
@@ -118,11 +212,11 @@ impl CredentialIssuer for JwtIssuer {
         IssuerCapabilities {
             class: CrashClass::SelfContained,
             prepares: false,
-            can_revoke: false,
-            can_confirm: false,
+            can_revoke: self.status.is_some(),
+            can_confirm: self.status.is_some(),
             native_expiry: true,
-            // Ed25519 is deterministic, and every claim comes from the authorisation.
-            idempotent_mint: true,
+            // Every claim comes from the authorisation; ECDSA may sign it anew each time.
+            idempotent_mint: !self.keys.turns().any(|turn| turn.public.algorithm() == KeyAlgorithm::EcdsaP256Sha256),
             cuts_sessions: false,
             leeway_s: self.leeway_s,
             min_ttl_s: 1,
@@ -131,15 +225,13 @@ impl CredentialIssuer for JwtIssuer {
     }
 
     fn fit(&self, window: Window) -> Option<Window> {
-        let end = self.key.not_after().map_or(window.end(), |end| end.min(window.end()));
+        let end = self.keys.end().map_or(window.end(), |end| end.min(window.end()));
         let open = Window::new(window.start(), end).ok()?;
         open.whole_seconds()?.shortened_to(Duration::from_secs(self.max_ttl_s.into()))
     }
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
-        if !matches!(plan.subject(), PrincipalId::Identity(_) | PrincipalId::Workload(_)) {
-            return Err(PlanRefused { cause: code!("subject_cannot_hold") });
-        }
+        self.holdable(plan.subject(), plan.holder_key()).map_err(|cause| PlanRefused { cause })?;
         match self.fit(plan.window()) {
             Some(_) => Ok(()),
             None => Err(PlanRefused { cause: code!("window_not_expressible") }),
@@ -153,21 +245,27 @@ impl CredentialIssuer for JwtIssuer {
         let Some(window) = self.fit(authorization.issued()) else {
             return Err(MintError::Refused { cause: code!("window_not_expressible") });
         };
-        let Some(claims) = Claims::new(authorization, &self.iss, &self.audience, window) else {
-            return Err(MintError::Refused { cause: code!("subject_cannot_hold") });
-        };
-        let not_encodable = MintError::Failed { cause: code!("not_encodable") };
-        let token = token::sign(&claims, &self.key).map_err(|_| not_encodable.clone())?;
+        let place = self.status.as_ref().map(|_| Place::of_intent(authorization.index()));
+        let status = self.status.as_ref().zip(place).map(|(lists, place)| lists.claim(place));
+        let claims = Claims::new(&Facts::authorized(authorization), self.voice(), window, status)
+            .map_err(|cause| MintError::Refused { cause })?;
+        let failed = |cause| MintError::Failed { cause };
+        let signed = token::sign(self.profile.typ(), &claims, self.keys.signing_at(authorization.at())).await;
+        let token = signed.map_err(|error| match error {
+            TokenError::NotEncodable => failed(code!("not_encodable")),
+            TokenError::Signing(error) => failed(error.code()),
+        })?;
+        let serial = place.map_or_else(|| authorization.credential().to_string(), |place| place.to_string());
         let descriptor = CredentialDescriptor {
             id: authorization.credential(),
             issuer: self.name.clone(),
             fingerprint: ExternalDigest::from_bytes(Sha256::digest(&token).into()),
-            serial: ExternalId::new(authorization.credential().to_string()).map_err(|_| not_encodable)?,
+            serial: ExternalId::new(serial).map_err(|_| failed(code!("not_encodable")))?,
             subject: authorization.subject().clone(),
             window,
             capabilities: self.capabilities(),
         };
-        let secret = authorization.seal(token).map_err(|_| MintError::Failed { cause: code!("token_too_long") })?;
+        let secret = authorization.seal(token).map_err(|_| failed(code!("token_too_long")))?;
         Ok(Minting::Done(Minted { descriptor, secret: Some(secret) }))
     }
 
@@ -187,12 +285,19 @@ impl CredentialIssuer for JwtIssuer {
         if authorization.credential() != descriptor.id || descriptor.issuer != self.name {
             return Err(RevokeError::Refused { cause: code!("other_credential") });
         }
-        Ok(RevokeOutcome::CannotRevoke { until: descriptor.dies_at() })
+        let until = descriptor.dies_at();
+        let Some(lists) = self.status.as_ref().filter(|lists| lists.revoke(descriptor)) else {
+            return Ok(RevokeOutcome::CannotRevoke { until });
+        };
+        let honoured_by = lists.honoured_by(authorization.at(), Duration::from_secs(self.leeway_s.into()));
+        Ok(RevokeOutcome::Listed { honoured_by: until.map_or(honoured_by, |until| honoured_by.min(until)) })
     }
 
-    /// A token whose `credential.issued` is not recorded was never released: it died with the process that signed it.
-    async fn reconcile(&self, _query: &ReconcileQuery) -> Result<Observed, ObserveError> {
-        Ok(Observed::NeverExisted)
+    /// A token that stands on a list as revoked is gone. Another is asked about because its `credential.issued` is not recorded: it was
+    /// never released, and died with the process that signed it.
+    async fn reconcile(&self, query: &ReconcileQuery) -> Result<Observed, ObserveError> {
+        let listed = self.status.as_ref().is_some_and(|lists| lists.is_revoked(query.credential()));
+        Ok(if listed { Observed::Gone } else { Observed::NeverExisted })
     }
 
     async fn list(&self, _since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {

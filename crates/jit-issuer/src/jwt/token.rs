@@ -4,47 +4,72 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::key::JwtKey;
+use super::{jwks::alg, schedule::Turn};
+use crate::key::{PublicKey, PublicKeyParts, SigningError, SigningKey};
 
 #[derive(Serialize)]
-struct Header {
+struct Header<'a> {
     alg: &'static str,
-    typ: &'static str,
+    typ: &'a str,
     kid: String,
 }
 
-/// The token over these claims.
-pub(super) fn sign(claims: &impl Serialize, key: &JwtKey) -> serde_json::Result<Zeroizing<Vec<u8>>> {
-    let header = Header { alg: "EdDSA", typ: "JWT", kid: key.public().thumbprint().to_string() };
-    Ok(sign_parts(&serde_json::to_vec(&header)?, &serde_json::to_vec(claims)?, key))
+/// No token was made.
+pub(super) enum TokenError {
+    NotEncodable,
+    Signing(SigningError),
 }
 
-fn sign_parts(header: &[u8], claims: &[u8], key: &JwtKey) -> Zeroizing<Vec<u8>> {
-    const SIGNATURE: usize = 86;
-    let length = BASE64URL_NOPAD.encode_len(header.len()) + BASE64URL_NOPAD.encode_len(claims.len()) + SIGNATURE + 2;
+/// The token of type `typ` over these claims.
+pub(super) async fn sign(
+    typ: &str,
+    claims: &(impl Serialize + Sync),
+    turn: &Turn,
+) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+    let header = Header { alg: alg(turn.public.algorithm()), typ, kid: turn.public.thumbprint().to_string() };
+    let header = serde_json::to_vec(&header).map_err(|_| TokenError::NotEncodable)?;
+    let claims = serde_json::to_vec(claims).map_err(|_| TokenError::NotEncodable)?;
+    sign_parts(&header, &claims, &*turn.key, &turn.public).await.map_err(TokenError::Signing)
+}
+
+async fn sign_parts(
+    header: &[u8],
+    claims: &[u8],
+    key: &dyn SigningKey,
+    public: &PublicKey,
+) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+    let signature_len = match public.parts() {
+        PublicKeyParts::Ed25519(_) | PublicKeyParts::P256 { .. } => 64,
+        PublicKeyParts::Rsa { n, .. } => n.len(),
+    };
+    let length = [header.len(), claims.len(), signature_len].map(|part| BASE64URL_NOPAD.encode_len(part) + 1);
     // Never grows: a reallocation would leave a part of the token behind.
-    let mut token = Zeroizing::new(String::with_capacity(length));
+    let mut token = Zeroizing::new(String::with_capacity(length.iter().sum()));
     BASE64URL_NOPAD.encode_append(header, &mut token);
     token.push('.');
     BASE64URL_NOPAD.encode_append(claims, &mut token);
-    let signature = key.sign(token.as_bytes());
+    let signature = Zeroizing::new(key.sign(token.as_bytes()).await?);
+    if signature.len() != signature_len {
+        return Err(SigningError::Malformed);
+    }
     token.push('.');
     BASE64URL_NOPAD.encode_append(&signature, &mut token);
-    Zeroizing::new(std::mem::take(&mut *token).into_bytes())
+    Ok(Zeroizing::new(std::mem::take(&mut *token).into_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::LocalKey;
 
     /// RFC 8037 appendix A.4.
-    #[test]
-    fn the_signature_of_the_rfc_is_reproduced() {
+    #[tokio::test]
+    async fn the_signature_of_the_rfc_is_reproduced() {
         let seed = BASE64URL_NOPAD.decode(b"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
-        let key = JwtKey::from_seed(seed.try_into().unwrap());
-        let token = sign_parts(br#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing", &key);
+        let key = LocalKey::from_ed25519_seed(seed.try_into().unwrap());
+        let signed = sign_parts(br#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing", &key, key.public()).await;
         assert_eq!(
-            std::str::from_utf8(&token).unwrap(),
+            std::str::from_utf8(&signed.unwrap()).unwrap(),
             "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6d\
              WbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
         );

@@ -214,6 +214,9 @@ impl CredentialIssuer for PostgresIssuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         let refused = |cause| PlanRefused { cause };
+        if plan.holder_key().is_some() {
+            return Err(refused(code!("cannot_bind")));
+        }
         self.effects(plan.subject(), plan.scope(), plan.conditions()).map_err(refused)?;
         self.fit(plan.window()).ok_or(refused(code!("window_not_expressible")))?;
         Ok(())
@@ -224,6 +227,9 @@ impl CredentialIssuer for PostgresIssuer {
         let failed = |cause| MintError::Failed { cause };
         if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
             return Err(refused(code!("other_issuer_intended")));
+        }
+        if authorization.holder_key().is_some() {
+            return Err(refused(code!("cannot_bind")));
         }
         let window = self.fit(authorization.issued()).ok_or(refused(code!("window_not_expressible")))?;
         let (group, connections) = self

@@ -252,6 +252,9 @@ impl CredentialIssuer for SshIssuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         let refused = |cause| PlanRefused { cause };
+        if plan.holder_key().is_some() {
+            return Err(refused(code!("cannot_bind")));
+        }
         self.effects(plan.subject(), plan.scope(), plan.conditions()).map_err(refused)?;
         self.fit(plan.window()).ok_or(refused(code!("window_not_expressible")))?;
         self.registered(plan.subject()).await.map_err(|error| refused(error.code()))?;
@@ -263,6 +266,9 @@ impl CredentialIssuer for SshIssuer {
         let failed = |cause| MintError::Failed { cause };
         if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
             return Err(refused(code!("other_issuer_intended")));
+        }
+        if authorization.holder_key().is_some() {
+            return Err(refused(code!("cannot_bind")));
         }
         let window = self.fit(authorization.issued()).ok_or(refused(code!("window_not_expressible")))?;
         let subject = authorization.subject();

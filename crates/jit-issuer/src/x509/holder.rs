@@ -105,7 +105,18 @@ pub trait HolderKeys: Send + Sync + fmt::Debug {
     async fn holder_key(&self, authorization: &MintAuthorization) -> Result<HolderKey, Code>;
 }
 
-/// Where the keys of certificates come from.
+/// The key that whoever claims the credential named, if it can be certified.
+pub(super) fn named(key: Option<&jit_core::HolderKey>) -> Result<Option<HolderKey>, Code> {
+    match key {
+        None => Ok(None),
+        Some(jit_core::HolderKey::PublicKey(key)) => {
+            HolderKey::from_spki_der(key.as_der()).map(Some).map_err(|_| code!("holder_key_unusable"))
+        }
+        Some(_) => Err(code!("cannot_bind")),
+    }
+}
+
+/// Where the keys of certificates come from, if the authorisation names none.
 pub(super) enum Keys {
     Made { algorithm: KeyAlgorithm },
     Held(Arc<dyn HolderKeys>),
@@ -124,6 +135,10 @@ impl Keys {
         authorization: &MintAuthorization,
         entropy: &dyn Entropy,
     ) -> Result<Subject, MintError> {
+        let named = named(authorization.holder_key()).map_err(|cause| MintError::Refused { cause })?;
+        if let Some(key) = named {
+            return Ok(Subject { public: key.0, private: None });
+        }
         match self {
             Self::Made { algorithm } => {
                 let failed = |_| MintError::Failed { cause: code!("no_key_made") };

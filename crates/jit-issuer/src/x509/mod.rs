@@ -10,7 +10,7 @@
 //! | extended key usage | `serverAuth`, `clientAuth` |
 //! | `<arc>.1` | not critical: credential, grant, decision, evidence, log, resource and actions ([`OidArc`]) |
 //!
-//! The key is made here and sealed with the certificate, or is its holder's own ([`HolderKeys`]); of a certificate request nothing but
+//! The key is made here and sealed with the certificate, or is its holder's own (named at the claim, or from [`HolderKeys`]); of a certificate request nothing but
 //! the key is taken over. A recipient that is no workload of the trust domain is refused, and so is a grant with a condition that issuer
 //! or target would have to enforce: a certificate has no place for it.
 //!
@@ -219,6 +219,7 @@ impl CredentialIssuer for X509Issuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         self.check(plan.subject(), plan.scope(), plan.conditions())?;
+        holder::named(plan.holder_key()).map_err(|cause| PlanRefused { cause })?;
         match self.fit(plan.window()) {
             Some(_) => Ok(()),
             None => Err(PlanRefused { cause: code!("window_not_expressible") }),

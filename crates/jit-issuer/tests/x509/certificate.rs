@@ -8,13 +8,13 @@ use std::{
 };
 
 use data_encoding::HEXLOWER;
-use jit_core::{Code, ExternalDigest, code};
+use jit_core::{Code, ExternalDigest, SubjectPublicKey, code};
 use jit_issuer::{
-    CredentialIssuer, MintAuthorization,
-    key::KeyAlgorithm,
+    CredentialIssuer, MintAuthorization, MintError, MintPlan,
+    key::{KeyAlgorithm, LocalKey},
     x509::{HolderKey, HolderKeys},
 };
-use jit_testkit::RecordedCase;
+use jit_testkit::{CaseSetup, RecordedCase};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -254,5 +254,29 @@ async fn no_certificate_without_a_key_of_the_holders_own() {
         let mut case = RecordedCase::approved(setup(1));
         let authorization = case.authorize(&issuer);
         assert_eq!(issuer.mint(&authorization).await.unwrap_err().code(), cause);
+    }
+}
+
+#[tokio::test]
+async fn a_key_named_at_the_claim_is_certified_and_nothing_else() {
+    let key = LocalKey::from_ed25519_seed([9; 32]);
+    let named = |key| Some(jit_core::HolderKey::PublicKey(SubjectPublicKey::from_der(key).unwrap()));
+    let holder_key = named(key.public().as_der().to_vec());
+    let issuer = issuer(STANDARD.authority());
+    let released = release(&issuer, CaseSetup { holder_key, ..setup(1) }).await;
+    assert_eq!(released.key, "", "the private key stays with its holder");
+    STANDARD.write("named.leaf", &released.chain[0]);
+    let certified = STANDARD.openssl(&["x509", "-in", "named.leaf", "-noout", "-pubkey"]);
+    let certified: String = certified.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(certified, data_encoding::BASE64.encode(key.public().as_der()));
+
+    let unusable = named(vec![0x30, 0x00]);
+    let certificate = Some(jit_core::HolderKey::Certificate(ExternalDigest::from_bytes([7; 32])));
+    for (holder_key, cause) in [(unusable, code!("holder_key_unusable")), (certificate, code!("cannot_bind"))] {
+        let mut case = RecordedCase::approved(CaseSetup { holder_key: holder_key.clone(), ..setup(1) });
+        let plan = MintPlan::new(case.case().grant().unwrap(), setup(1).window).with_holder_key(holder_key);
+        assert_eq!(issuer.preflight(&plan).await.unwrap_err().cause, cause);
+        let authorization = case.authorize(&issuer);
+        assert_eq!(issuer.mint(&authorization).await.unwrap_err(), MintError::Refused { cause });
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn events(world: &World, number: u64) -> Vec<Event> {
             scope: scope(number),
             issued: window,
             backdate_s: 0,
+            holder_key: None,
             resolve_at: start.saturating_add(Duration::from_secs(60)),
         }
         .into(),
