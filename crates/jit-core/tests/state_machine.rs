@@ -406,8 +406,8 @@ fn next(world: &World, case: usize, n: u8) -> Option<Command> {
             Op::Approve { who: 1 + (n & 2), group: n, forged: 100 }
         }
         (Phase::Approved, _) if n & 16 == 0 => Op::Open(3),
-        (Phase::Activated, _) if n % 3 == 0 => Op::Extend { who: n, by: [2, 4, 6][usize::from(n % 9 / 3)] },
-        (Phase::Activated, _) if n % 5 == 0 => Op::Renew { again: 3 },
+        (Phase::Activated, _) if n.is_multiple_of(3) => Op::Extend { who: n, by: [2, 4, 6][usize::from(n % 9 / 3)] },
+        (Phase::Activated, _) if n.is_multiple_of(5) => Op::Renew { again: 3 },
         (Phase::Approved, _) => Op::Intend { again: 15, window: 5 },
         _ => {
             let revoking = known.credentials().iter().find(|(_, c)| c.is_being_revoked()).map(|(_, c)| &c.revocation);

@@ -2,8 +2,8 @@
 
 use jit_core::{
     Case, CaseDecision, CaseGrant, CaseId, Condition, CredentialDescriptor, CredentialId, CredentialIntended, GrantId,
-    HolderKey,    IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId, Recorded,
-    Scope, Timestamp, Window,
+    HolderKey, IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId,
+    Recorded, Scope, Timestamp, Window,
 };
 use zeroize::Zeroizing;
 
