@@ -132,9 +132,15 @@ impl Broker {
         loop {
             let page = match self.patiently(issuer.list(since, after.as_ref())).await {
                 Some(Ok(page)) => page,
-                Some(Err(ObserveError::Unknown { cause })) => return Ok(result.unclear.push(cause)),
+                Some(Err(ObserveError::Unknown { cause })) => {
+                    result.unclear.push(cause);
+                    return Ok(());
+                }
                 Some(Err(_)) => return Ok(()),
-                None => return Ok(result.unclear.push(code!("timed_out"))),
+                None => {
+                    result.unclear.push(code!("timed_out"));
+                    return Ok(());
+                }
             };
             for found in &page.found {
                 // Whatever is listed has had its intent recorded before it was minted, so the records are asked now.
@@ -184,14 +190,26 @@ impl Broker {
         result.orphans.push(found.serial.clone());
         let authorization = match OrphanAuthorization::new(&record, &recorded) {
             Ok(authorization) => authorization,
-            Err(_) => return Ok(result.unclear.push(code!("not_authorized"))),
+            Err(_) => {
+                result.unclear.push(code!("not_authorized"));
+                return Ok(());
+            }
         };
         let finding = match self.patiently(issuer.end_orphan(&authorization)).await {
             Some(Ok(RevokeOutcome::Revoked { finding })) => finding,
             Some(Ok(RevokeOutcome::AlreadyGone)) => code!("already_gone"),
-            Some(Ok(_)) => return Ok(result.unclear.push(code!("orphan_lives_on"))),
-            Some(Err(error)) => return Ok(result.unclear.push(error.code())),
-            None => return Ok(result.unclear.push(code!("timed_out"))),
+            Some(Ok(_)) => {
+                result.unclear.push(code!("orphan_lives_on"));
+                return Ok(());
+            }
+            Some(Err(error)) => {
+                result.unclear.push(error.code());
+                return Ok(());
+            }
+            None => {
+                result.unclear.push(code!("timed_out"));
+                return Ok(());
+            }
         };
         let ended = OrphanEnded { issuer: issuer.name().clone(), name: found.serial.clone(), finding };
         let refs = Refs { cause: Some(record.leaf()), credential: found.credential, ..Refs::default() };

@@ -86,7 +86,7 @@ impl Committer {
         let mut flights = Flights::default();
         while let Some(next) = next(&mut flights, &mut intake).await {
             match next {
-                Next::Landed(landed) => self.land(landed, &mut flights).await,
+                Next::Landed(landed) => self.land(*landed, &mut flights).await,
                 Next::Batch => {
                     let batch = intake.batch(flights.requests()).await;
                     match self.fly(batch) {
@@ -356,7 +356,7 @@ impl Committer {
 
 /// What there is to do.
 enum Next {
-    Landed(Landed),
+    Landed(Box<Landed>),
     Batch,
 }
 
@@ -364,7 +364,7 @@ enum Next {
 async fn next(flights: &mut Flights, intake: &mut Intake) -> Option<Next> {
     poll_fn(|context| {
         if let Poll::Ready(Some(landed)) = flights.poll_landed(context) {
-            return Poll::Ready(Some(Next::Landed(landed)));
+            return Poll::Ready(Some(Next::Landed(Box::new(landed))));
         }
         if flights.is_full() {
             return Poll::Pending;
