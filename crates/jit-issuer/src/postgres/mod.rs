@@ -45,7 +45,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     CredentialIssuer, CredentialReason, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting,
-    ObserveError, Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    ObserveError, Observed, OrphanAuthorization, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization,
+    RevokeError, RevokeOutcome,
 };
 use creating::NewRole;
 use looking::Sight;
@@ -169,6 +170,18 @@ impl PostgresIssuer {
             subject: subject.clone(),
             window,
             capabilities: self.capabilities(),
+        })
+    }
+
+    async fn end(&self, credential: CredentialId) -> Result<RevokeOutcome, RevokeError> {
+        let role = self.prefix.role(credential);
+        let ended = async {
+            let session = self.target.session(&role).await?;
+            ending::end(&session, &role, &self.prefix.transaction(credential)).await
+        };
+        ended.await.map_err(|trouble| match trouble {
+            Trouble::Lost(cause) => RevokeError::Unknown { cause },
+            other => RevokeError::Failed { cause: other.code() },
         })
     }
 
@@ -306,15 +319,7 @@ impl CredentialIssuer for PostgresIssuer {
         if authorization.credential() != descriptor.id || descriptor.issuer != self.name {
             return Err(RevokeError::Refused { cause: code!("other_credential") });
         }
-        let role = self.prefix.role(descriptor.id);
-        let ended = async {
-            let session = self.target.session(&self.prefix.role(descriptor.id)).await?;
-            ending::end(&session, &role, &self.prefix.transaction(descriptor.id)).await
-        };
-        ended.await.map_err(|trouble| match trouble {
-            Trouble::Lost(cause) => RevokeError::Unknown { cause },
-            other => RevokeError::Failed { cause: other.code() },
-        })
+        self.end(descriptor.id).await
     }
 
     /// The catalogue keeps no trace of a dropped role: one that is not there is [`Observed::Gone`], whether it ever was or not.
@@ -345,6 +350,15 @@ impl CredentialIssuer for PostgresIssuer {
         let looker = RoleName::new("jit-issuer").map_err(|_| ObserveError::Unknown { cause: code!("no_name") })?;
         let session = self.target.session(&looker).await.map_err(lost)?;
         looking::list(&session, &self.prefix, since, after).await.map_err(lost)
+    }
+
+    async fn end_orphan(&self, authorization: &OrphanAuthorization) -> Result<RevokeOutcome, RevokeError> {
+        let orphan =
+            self.prefix.credential(authorization.name().as_str()).filter(|_| *authorization.issuer() == self.name);
+        match orphan {
+            Some(credential) => self.end(credential).await,
+            None => Err(RevokeError::Refused { cause: code!("other_credential") }),
+        }
     }
 }
 

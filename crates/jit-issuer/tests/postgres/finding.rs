@@ -1,6 +1,7 @@
 //! After a crash everything is found by its name.
 
-use jit_issuer::{Cursor, MintError, ObserveError, Observed, ReconcileQuery};
+use jit_issuer::{Cursor, MintError, ObserveError, Observed, OrphanAuthorization, ReconcileQuery};
+use jit_testkit::{ManualClock, ProvenLog};
 
 use crate::*;
 
@@ -122,4 +123,33 @@ async fn a_listing_has_every_role_and_prepared_one_and_no_others() {
     assert_eq!(rest.found, page.found[2..]);
     let later = now().saturating_add(Duration::from_secs(60));
     assert_eq!(world.issuer.list(later, None).await.unwrap().found, []);
+}
+
+#[tokio::test]
+async fn what_no_record_explains_is_ended_by_the_record_that_found_it() {
+    let world = World::new("orphan").await;
+    let (descriptor, secret) = world.mint(&mut case(1)).await;
+    let (_, prepared) = world.prepare(&mut case(2)).await;
+    let _session = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
+    // Another log, which knows nothing of them.
+    let log = ProvenLog::new("log.example/other", [8; 32]);
+    let (clock, entropy) = (Arc::new(ManualClock::at(now())), Arc::new(SeededEntropy::new(5)));
+    let recorder = Recorder::new(log.origin(), WriterId::v8([1; 16]), clock.clone(), entropy);
+    let page = world.issuer.list(Timestamp::EPOCH, None).await.unwrap();
+    assert_eq!(page.found.len(), 2);
+    assert_eq!(page.found.iter().filter(|found| found.credential == Some(prepared.descriptor().id)).count(), 1);
+    for (n, found) in page.found.iter().enumerate() {
+        for (issuer, ends) in [("another-db", false), ("orders-db", true)] {
+            let event = OrphanFound { issuer: IssuerName::new(issuer).unwrap(), name: found.serial.clone() };
+            let stream = StreamId::Ops(WriterId::v8([n as u8 + 1 + u8::from(ends) * 100; 16]));
+            let retain = RetentionClass::new("access").unwrap();
+            let draft = recorder.draft(stream, event.into(), Refs::default(), retain, clock.now()).unwrap();
+            let record = draft.seal(None, None).unwrap();
+            let recorded = log.append(std::slice::from_ref(&record)).swap_remove(0);
+            let authorization = OrphanAuthorization::new(&record, &recorded).unwrap();
+            let ended = world.issuer.end_orphan(&authorization).await;
+            assert_eq!(matches!(ended, Ok(RevokeOutcome::Revoked { .. })), ends, "{ended:?}");
+        }
+    }
+    assert_eq!((world.roles().await, world.prepared().await, world.sessions().await), (0, 0, 0));
 }

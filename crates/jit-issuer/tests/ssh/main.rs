@@ -11,6 +11,7 @@
 )]
 
 mod certificate;
+mod conformance;
 mod issuing;
 mod krl;
 mod login;

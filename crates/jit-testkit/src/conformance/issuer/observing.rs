@@ -8,7 +8,7 @@ use jit_issuer::{MintPlan, ObserveError, Observed};
 use super::Subject;
 
 fn keeps_state(subject: &Subject) -> bool {
-    subject.issuer().capabilities().class == CrashClass::RemoteStateful
+    matches!(subject.issuer().capabilities().class, CrashClass::RemoteStateful | CrashClass::RemoteShared)
 }
 
 pub(super) async fn a_credential_is_found_by_its_id(subject: Subject) {

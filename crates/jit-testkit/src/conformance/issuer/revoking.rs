@@ -21,6 +21,10 @@ async fn judge(subject: &Subject, live: &Live, outcome: &RevokeOutcome) {
             assert!(!capabilities.cuts_sessions, "it says that it cuts sessions, and left {sessions_left}");
             assert_ne!(subject.opens(live).await, Some(true), "it opens new sessions after {outcome:?}");
         }
+        RevokeOutcome::Listed { honoured_by } => {
+            assert!(capabilities.can_revoke, "it cannot revoke, and answers {outcome:?}");
+            assert!(*honoured_by > live.descriptor.window.start(), "a list from before is used for a while");
+        }
         RevokeOutcome::CannotRevoke { until } => {
             assert!(!capabilities.can_revoke, "it says that it can revoke, and answers {outcome:?}");
             assert_eq!(*until, live.descriptor.dies_at(), "it does not die when its descriptor says");
