@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::evidence_log::CLASS;
 use jit_bench_load::EVENTS_PER_STREAM;
 use jit_core::{
-    Action, CaseId, CrashClass, CredentialId, CredentialIntended, Event, GrantId, Identity, IssuerCapabilities,
-    IssuerName, LeafHash, PolicyDigest, PrincipalId, Record, Recorder, Refs, RequestRefused, RetentionClass, Scope,
-    StreamId, Timestamp, Window, code,
+    Action, CaseId, CrashClass, CredentialId, CredentialIntended, Event, Expected, GrantId, Identity,
+    IssuerCapabilities, IssuerName, LeafHash, PolicyDigest, PrincipalId, Record, Recorder, Refs, RequestRefused,
+    RetentionClass, Scope, StreamHead, StreamId, Timestamp, Window, code,
 };
+use jit_store::AppendRequest;
 
+/// The size of a record of a case in bytes, about.
+pub const RECORD: usize = 1200;
 /// Records of this size and more are real ones; smaller ones have as little in them as a record can have.
 const REAL: usize = 1000;
 
@@ -25,21 +28,40 @@ pub fn records(
     let mut all: Vec<Vec<Record>> = (0..callers).map(|_| Vec::with_capacity(each)).collect();
     for _ in 0..each {
         for own in &mut all {
-            let last = own.last().map(|record| (record.header().stream, record.head()));
-            let (stream, head) = match last {
-                Some((stream, head)) if head.n + 1 < EVENTS_PER_STREAM => (stream, Some(head)),
-                _ => (StreamId::Case(case(recorder)?), None),
-            };
-            let (event, refs) = if bytes < REAL { (refused(), Refs::default()) } else { intended(recorder)? };
-            let read = recorder.clock().now();
-            let draft = recorder.draft(stream, event, refs, RetentionClass::new(CLASS)?, read)?;
-            own.push(draft.seal(head, None)?);
+            own.push(in_turn(recorder, own.last(), bytes).map_err(|error| error as Box<dyn Error>)?);
         }
     }
     Ok(all)
 }
 
-fn case(recorder: &Recorder) -> Result<CaseId, Box<dyn Error>> {
+/// The record after `last` of its case, or the first of the next case.
+///
+/// # Errors
+/// If there is no randomness.
+pub fn in_turn(
+    recorder: &Recorder,
+    last: Option<&Record>,
+    bytes: usize,
+) -> Result<Record, Box<dyn Error + Send + Sync>> {
+    let last = last.map(|record| (record.header().stream, record.head()));
+    let (stream, head) = match last {
+        Some((stream, head)) if head.n + 1 < EVENTS_PER_STREAM => (stream, Some(head)),
+        _ => (StreamId::Case(case(recorder)?), None),
+    };
+    let (event, refs) = if bytes < REAL { (refused(), Refs::default()) } else { intended(recorder)? };
+    let read = recorder.clock().now();
+    let draft = recorder.draft(stream, event, refs, RetentionClass::new(CLASS)?, read)?;
+    Ok(draft.seal(head, None)?)
+}
+
+/// Appends the record, which is the next of its stream.
+pub fn request(record: Record) -> AppendRequest {
+    let header = record.header();
+    let before = header.prev.map(|leaf| StreamHead { n: header.n.saturating_sub(1), leaf });
+    AppendRequest::new().records(header.stream, Expected::from_head(before), vec![record])
+}
+
+fn case(recorder: &Recorder) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
     Ok(CaseId::v7(recorder.clock().now().at, recorder.random()?))
 }
 
@@ -48,7 +70,7 @@ fn refused() -> Event {
 }
 
 /// A credential about to be minted: filed under one name, and due to be looked after.
-fn intended(recorder: &Recorder) -> Result<(Event, Refs), Box<dyn Error>> {
+fn intended(recorder: &Recorder) -> Result<(Event, Refs), Box<dyn Error + Send + Sync>> {
     let now: Timestamp = recorder.clock().now().at;
     let leaf = |byte: u8| LeafHash::from_bytes([byte; 32]);
     let event = CredentialIntended {

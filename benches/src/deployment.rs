@@ -8,7 +8,7 @@ use std::time::Duration;
 use jit_broker::{ApprovalAct, Broker, Settings};
 use jit_core::{
     Action, CaseId, ExternalId, GroupName, IdempotencyKey, Identity, Issuer, IssuerName, Justification, Principal,
-    Prose, Request, RetentionClass, Scope, SystemName, Window, code,
+    PrincipalId, Prose, Request, RetentionClass, Scope, SystemName, Window, code,
 };
 use jit_issuer::{
     jwt::{JwtIssuer, KeySchedule},
@@ -18,7 +18,7 @@ use jit_policy::cedar::{BASE_SCHEMA, CedarEngine, ENTRYPOINT};
 use jit_policy::{EntityDirectory, FilePath, PolicyBundle, PolicyEngine, Target};
 use jit_store::{Backend, Log};
 
-use crate::evidence_log::{CLASS, config};
+use crate::evidence_log::{CLASS, config, config_ahead};
 
 const RULES: &str = r#"
 @id("oncall-db-read")
@@ -55,7 +55,24 @@ impl Deployment {
     /// # Errors
     /// If the store does not take it.
     pub async fn new(backend: Arc<dyn Backend>, anchor: impl Into<PathBuf>) -> Result<Self, Box<dyn Error>> {
-        let log = Log::create(backend, config(anchor)?).await?;
+        let deployment = Self::over(Log::create(backend, config(anchor)?).await?)?;
+        deployment.publish_policy().await?;
+        Ok(deployment)
+    }
+
+    /// Another broker over the same log, whose clock is ahead.
+    ///
+    /// # Errors
+    /// If the log does not open.
+    pub async fn beside(
+        backend: Arc<dyn Backend>,
+        anchor: impl Into<PathBuf>,
+        ahead: Duration,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::over(Log::open(backend, config_ahead(anchor, ahead)?).await?)
+    }
+
+    fn over(log: Log) -> Result<Self, Box<dyn Error>> {
         let directory = EntityDirectory::parse(SystemName::new("directory")?, DIRECTORY.as_bytes())?;
         let directory = Arc::new(directory);
         let issuer = IssuerName::new(ISSUER)?;
@@ -68,9 +85,7 @@ impl Deployment {
             .settings(Settings::default().mint_timeout(Duration::from_secs(30)))
             .build();
         let person = |name: &str| Ok::<_, Box<dyn Error>>(Principal::human(Identity::new("idp", name)?));
-        let deployment = Self { broker, alice: person("alice")?, bob: person("bob")?, issuer };
-        deployment.publish_policy().await?;
-        Ok(deployment)
+        Ok(Self { broker, alice: person("alice")?, bob: person("bob")?, issuer })
     }
 
     async fn publish_policy(&self) -> Result<(), Box<dyn Error>> {
@@ -93,11 +108,23 @@ impl Deployment {
         self.broker.log()
     }
 
-    /// One case from request to end: submitted, decided, approved, issued, given back.
+    /// The broker.
+    #[must_use]
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Whoever asks, and is told.
+    #[must_use]
+    pub fn requester(&self) -> PrincipalId {
+        self.alice.id()
+    }
+
+    /// A case whose grant lives for an hour: submitted, decided, approved.
     ///
     /// # Errors
     /// If the broker refuses a step.
-    pub async fn lifecycle(&self, key: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
+    pub async fn approved(&self, key: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
         let key = |step: &str| IdempotencyKey::new(format!("{key} {step}"));
         let now = self.log().recorder().clock().now().at;
         let window = Window::new(now, now.saturating_add(Duration::from_secs(3600)))?;
@@ -115,6 +142,16 @@ impl Deployment {
             signature: None,
         };
         self.broker.approve(&key("approve")?, case, act).await?;
+        Ok(case)
+    }
+
+    /// One case from request to end: submitted, decided, approved, issued, given back.
+    ///
+    /// # Errors
+    /// If the broker refuses a step.
+    pub async fn lifecycle(&self, name: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
+        let key = |step: &str| IdempotencyKey::new(format!("{name} {step}"));
+        let case = self.approved(name).await?;
         let alice = self.alice.id();
         let issued = self.broker.issue(&key("issue")?, case, &alice, &self.issuer).await?;
         drop(issued);

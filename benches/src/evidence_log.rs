@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jit_core::{
-    ClockSource, Entropy, IndexKey, LogOrigin, Recorder, RetentionClass, RetentionTerms, WriterId, random_bytes,
+    Clock, ClockReading, ClockSource, Entropy, IndexKey, LogOrigin, Recorder, RetentionClass, RetentionTerms, WriterId,
+    random_bytes,
 };
 use jit_log::{KeyName, Origin, SignerKey};
 use jit_store::{
@@ -35,6 +37,14 @@ fn clock() -> Result<SystemClock, Box<dyn Error>> {
 /// # Errors
 /// If there is no randomness.
 pub fn config(anchor: impl Into<PathBuf>) -> Result<LogConfig, Box<dyn Error>> {
+    config_ahead(anchor, Duration::ZERO)
+}
+
+/// As [`config`], with a clock that is ahead.
+///
+/// # Errors
+/// If there is no randomness.
+pub fn config_ahead(anchor: impl Into<PathBuf>, by: Duration) -> Result<LogConfig, Box<dyn Error>> {
     let key = SignerKey::from_seed(KeyName::parse(ORIGIN)?, [7; 32]);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     Ok(LogConfig::new(
@@ -43,8 +53,21 @@ pub fn config(anchor: impl Into<PathBuf>) -> Result<LogConfig, Box<dyn Error>> {
         RetentionPolicy::new([GOVERNANCE_CLASS, AGENT_CLASS, CLASS].map(terms).into_iter().collect::<Result<_, _>>()?)?,
         IndexKey::from_bytes([5; 32]),
         WriterId::v8(random_bytes(&*entropy)?),
-        Arc::new(clock()?),
+        Arc::new(Ahead { clock: clock()?, by }),
     ))
+}
+
+/// The clock of somebody who lives later.
+struct Ahead {
+    clock: SystemClock,
+    by: Duration,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> ClockReading {
+        let read = self.clock.now();
+        ClockReading { at: read.at.saturating_add(self.by), ..read }
+    }
 }
 
 fn terms(class: &str) -> Result<RetentionTerms, Box<dyn Error>> {

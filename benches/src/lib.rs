@@ -4,3 +4,4 @@ pub mod cases;
 #[cfg(feature = "lifecycle")]
 pub mod deployment;
 pub mod evidence_log;
+pub mod growing;

@@ -354,7 +354,7 @@ fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
 /// The other grant, if it is live in the ledger of this one: what a broker establishes before it leaves anything to it.
 fn shared_with(world: &World, case: usize, n: u8) -> Option<GrantId> {
     let own = world.cases[case].grant()?;
-    if n % 8 == 0 {
+    if n.is_multiple_of(8) {
         return Some(own.id);
     }
     let ledger = world.ledgers.get(&own.approved.entitlement)?;

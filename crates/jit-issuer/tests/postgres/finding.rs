@@ -132,7 +132,7 @@ async fn what_no_record_explains_is_ended_by_the_record_that_found_it() {
     let (_, prepared) = world.prepare(&mut case(2)).await;
     let _session = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
     // Another log, which knows nothing of them.
-    let log = ProvenLog::new("log.example/other", [8; 32]);
+    let mut log = ProvenLog::new("log.example/other", [8; 32]);
     let (clock, entropy) = (Arc::new(ManualClock::at(now())), Arc::new(SeededEntropy::new(5)));
     let recorder = Recorder::new(log.origin(), WriterId::v8([1; 16]), clock.clone(), entropy);
     let page = world.issuer.list(Timestamp::EPOCH, None).await.unwrap();
