@@ -257,5 +257,8 @@ fn is_live(known: &CaseCredential) -> bool {
 
 /// Whether what stands at the target is what was issued, as far as it grants anything.
 fn same(seen: &CredentialDescriptor, issued: &CredentialDescriptor) -> bool {
-    seen.subject == issued.subject && seen.serial == issued.serial && seen.window.is_within(&issued.window)
+    seen.subject == issued.subject
+        && seen.serial == issued.serial
+        && seen.fingerprint == issued.fingerprint
+        && seen.window.is_within(&issued.window)
 }

@@ -22,21 +22,42 @@ pub(super) async fn end(session: &Session, role: &RoleName, transaction: &str) -
         Err(trouble) => return Err(trouble),
     };
     let Some(oid) = oid(session, role).await? else {
-        let finding = code!("prepared_role_rolled_back");
-        return Ok(if given_up { RevokeOutcome::Revoked { finding } } else { RevokeOutcome::AlreadyGone });
+        // Somebody dropped it, and its sessions have no name any more.
+        let left = cut_sessions(session, NOBODYS, &[]).await?;
+        return Ok(match (left, given_up) {
+            (Left::None, false) => RevokeOutcome::AlreadyGone,
+            (Left::None, true) => RevokeOutcome::Revoked { finding: code!("prepared_role_rolled_back") },
+            (Left::Cut, _) => RevokeOutcome::Revoked { finding: code!("sessions_of_a_dropped_role_cut") },
+            (Left::Some(sessions_left), _) => RevokeOutcome::Partial { sessions_left },
+        });
     };
     match session.run(&format!("ALTER ROLE \"{}\" NOLOGIN", role.as_str())).await {
         // Somebody else dropped it meanwhile; its sessions are still to be cut.
         Ok(()) | Err(Trouble::Absent) => {}
         Err(trouble) => return Err(trouble),
     }
-    let mut left = cut_sessions(session, oid).await?;
-    let finding = drop_role(session, role, oid).await?;
-    if left == 0 {
-        // Whoever was let in before the role could log in no more, and was not in the list yet.
-        left = cut_sessions(session, oid).await?;
+    // The role stays as long as a session does: the next attempt finds the session by it.
+    if let Left::Some(sessions_left) = cut_sessions(session, OF_ROLE, &[&oid]).await? {
+        return Ok(RevokeOutcome::Partial { sessions_left });
     }
-    Ok(if left == 0 { RevokeOutcome::Revoked { finding } } else { RevokeOutcome::Partial { sessions_left: left } })
+    let finding = drop_role(session, role, oid).await?;
+    // Whoever was let in before the role could log in no more, and was not in the list yet.
+    Ok(match cut_sessions(session, OF_ROLE, &[&oid]).await? {
+        Left::Some(sessions_left) => RevokeOutcome::Partial { sessions_left },
+        Left::None | Left::Cut => RevokeOutcome::Revoked { finding },
+    })
+}
+
+/// Sessions of the role of a number: a dropped role has no name.
+const OF_ROLE: &str = "usesysid = $1";
+/// Sessions of roles that are not there any more.
+const NOBODYS: &str = "usesysid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = usesysid)";
+
+/// What is left of sessions after they were cut.
+enum Left {
+    None,
+    Cut,
+    Some(u32),
 }
 
 async fn oid(session: &Session, role: &RoleName) -> Result<Option<u32>, Trouble> {
@@ -44,18 +65,24 @@ async fn oid(session: &Session, role: &RoleName) -> Result<Option<u32>, Trouble>
     rows.first().map(|row| row.try_get(0).map_err(|error| Trouble::of(&error))).transpose()
 }
 
-/// Cuts the sessions of a role, and counts those that are left. By number: a dropped role has no name.
-async fn cut_sessions(session: &Session, oid: u32) -> Result<u32, Trouble> {
-    let cut = "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usesysid = $1";
-    for _ in 0..ROUNDS {
-        if session.rows(cut, &[&oid, &TERMINATE_MS]).await?.is_empty() {
-            return Ok(0);
+/// Cuts sessions, and counts those that are left.
+async fn cut_sessions(
+    session: &Session,
+    whose: &str,
+    values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<Left, Trouble> {
+    let cut = format!("SELECT pg_terminate_backend(pid, {TERMINATE_MS}::bigint) FROM pg_stat_activity WHERE {whose}");
+    for round in 0..ROUNDS {
+        if session.rows(&cut, values).await?.is_empty() {
+            return Ok(if round == 0 { Left::None } else { Left::Cut });
         }
     }
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = $1";
-    let rows = session.rows(count, &[&oid]).await?;
+    let rows = session.rows(&format!("SELECT count(*) FROM pg_stat_activity WHERE {whose}"), values).await?;
     let left: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|error| Trouble::of(&error))?;
-    Ok(u32::try_from(left).unwrap_or(u32::MAX))
+    Ok(match u32::try_from(left).unwrap_or(u32::MAX) {
+        0 => Left::Cut,
+        left => Left::Some(left),
+    })
 }
 
 /// Drops a role that cannot log in any more, and says what became of it.
@@ -81,7 +108,8 @@ async fn drop_role(session: &Session, role: &RoleName, oid: u32) -> Result<Code,
             return Ok(code!("role_dropped_objects_kept"));
         }
         session.run("ROLLBACK").await?;
+        session.run(&format!("REVOKE \"{group}\" FROM \"{role}\"")).await?;
     }
-    // It opens nothing: it cannot log in and nobody is. That it is still there, a listing says.
+    // It opens nothing: it cannot log in, is a member of nothing, and nobody is logged in. A listing shows it.
     Ok(code!("role_disabled_owns_objects"))
 }

@@ -16,8 +16,12 @@ const PAGE: i64 = 1000;
 pub(super) struct Seen {
     /// The reason it carries, if it is still readable.
     pub(super) reason: Option<CredentialReason>,
-    /// When its password stops working, if it ever does.
-    pub(super) valid_until: Option<Timestamp>,
+    /// When its password stops working.
+    pub(super) valid_until: Timestamp,
+    /// Whether it has the attributes it was made with.
+    pub(super) plain: bool,
+    /// The roles it is a member of.
+    pub(super) groups: Vec<String>,
 }
 
 /// What is there under the name of a credential.
@@ -36,7 +40,8 @@ pub(super) enum Sight {
 pub(super) async fn look(session: &Session, prefix: &RolePrefix, credential: CredentialId) -> Result<Sight, Trouble> {
     let (role, transaction) = (prefix.role(credential), prefix.transaction(credential));
     // The session that makes a role has its name. It is looked for first: what it has made by the time it is gone, is there.
-    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid())";
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid() \
+               AND usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user))";
     let making: bool = one(session, sql, role.as_str()).await?.unwrap_or_default();
     if let Some(seen) = role_seen(session, &role).await? {
         return Ok(Sight::Role(seen));
@@ -49,8 +54,11 @@ pub(super) async fn look(session: &Session, prefix: &RolePrefix, credential: Cre
 }
 
 async fn role_seen(session: &Session, role: &RoleName) -> Result<Option<Seen>, Trouble> {
-    let sql = "SELECT shobj_description(oid, 'pg_authid'), CASE WHEN isfinite(rolvaliduntil) \
-               THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END FROM pg_roles WHERE rolname = $1";
+    let sql = "SELECT shobj_description(r.oid, 'pg_authid'), CASE WHEN isfinite(rolvaliduntil) \
+               THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END, \
+               rolcanlogin AND rolconnlimit > 0 AND NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication \
+               OR rolbypassrls), ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid \
+               WHERE m.member = r.oid) FROM pg_roles r WHERE rolname = $1";
     let rows = session.rows(sql, &[&role.as_str()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let get = |error: tokio_postgres::Error| Trouble::of(&error);
@@ -58,7 +66,10 @@ async fn role_seen(session: &Session, role: &RoleName) -> Result<Option<Seen>, T
     let until: Option<i64> = row.try_get(1).map_err(get)?;
     Ok(Some(Seen {
         reason: comment.and_then(|text| text.parse().ok()),
-        valid_until: until.and_then(|micros| Timestamp::from_micros(micros).ok()),
+        // None, or infinity, is for ever.
+        valid_until: until.and_then(|micros| Timestamp::from_micros(micros).ok()).unwrap_or(Timestamp::MAX),
+        plain: row.try_get(2).map_err(get)?,
+        groups: row.try_get(3).map_err(get)?,
     }))
 }
 
@@ -105,5 +116,5 @@ fn made_at(credential: CredentialId) -> Option<u64> {
 
 /// The window that a role works in: as intended, unless its end says otherwise.
 pub(super) fn window_of(seen: &Seen, intended: Window) -> Window {
-    seen.valid_until.and_then(|end| Window::new(intended.start(), end).ok()).unwrap_or(intended)
+    Window::new(intended.start(), seen.valid_until).unwrap_or(intended)
 }

@@ -336,9 +336,14 @@ impl CredentialIssuer for PostgresIssuer {
             Sight::UnderWay => return Err(unknown(code!("mint_under_way"))),
             Sight::Nothing => return Ok(Observed::Gone),
             Sight::Prepared => (None, planned),
-            Sight::Role(seen) => (seen.reason.map(|r| r.evidence), looking::window_of(&seen, planned)),
+            Sight::Role(seen) => {
+                let group = self.groups.of(&intended.scope).map(RoleName::as_str);
+                let unaltered = seen.plain && seen.groups.iter().map(String::as_str).eq(group);
+                let evidence = seen.reason.filter(|_| unaltered).map(|reason| reason.evidence);
+                (evidence, looking::window_of(&seen, planned))
+            }
         };
-        // A role without its comment has no evidence digest that it could be recognised by.
+        // What is not ready yet, has lost its comment, or may do something else than it was made for, is not recognised.
         let evidence = evidence.unwrap_or(LeafHash::from_bytes([0; 32]));
         self.descriptor(credential, evidence, &intended.subject, window)
             .map(|descriptor| Observed::Exists(Box::new(descriptor)))
@@ -355,8 +360,13 @@ impl CredentialIssuer for PostgresIssuer {
     async fn end_orphan(&self, authorization: &OrphanAuthorization) -> Result<RevokeOutcome, RevokeError> {
         let orphan =
             self.prefix.credential(authorization.name().as_str()).filter(|_| *authorization.issuer() == self.name);
+        let stays = code!("role_disabled_owns_objects");
         match orphan {
-            Some(credential) => self.end(credential).await,
+            Some(credential) => match self.end(credential).await? {
+                // It opens nothing, but it is there, and is found again.
+                RevokeOutcome::Revoked { finding } if finding == stays => Err(RevokeError::Failed { cause: stays }),
+                outcome => Ok(outcome),
+            },
             None => Err(RevokeError::Refused { cause: code!("other_credential") }),
         }
     }

@@ -56,8 +56,9 @@ impl PostgresTarget {
                 }
             };
             let milliseconds = self.patience.as_millis();
+            // Whoever may make a function in a schema of the path would otherwise run it as the issuer.
             let settings = format!(
-                "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; \
+                "SET search_path = pg_catalog, pg_temp; SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; \
                  SET standard_conforming_strings = on; SET client_min_messages = error"
             );
             session.client.batch_execute(&settings).await?;

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use jit_core::{Code, CredentialId, Seconds, Timestamp, code};
@@ -137,13 +138,6 @@ pub struct Published {
     pub this_update: Timestamp,
 }
 
-/// Whether a certificate came into the list with this call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listed {
-    Now,
-    Before,
-}
-
 /// The list of one authority in its file. The file is the state: what is published follows from what it held.
 pub(super) struct List {
     authority: Arc<Authority>,
@@ -164,16 +158,22 @@ impl List {
         Ok(list)
     }
 
-    /// Adds one certificate; publishes nothing if it is listed.
-    pub(super) async fn add(&self, revocation: Revocation) -> Result<Listed, CrlError> {
+    /// Adds one certificate, publishing nothing if it is listed, and says when the last list without it has run out.
+    pub(super) async fn add(&self, revocation: Revocation) -> Result<Timestamp, CrlError> {
         let at = revocation.at();
         let serial = revocation.serial()?;
-        if self.read()?.is_some_and(|list| list.entries.contains_key(&serial)) {
-            return Ok(Listed::Before);
-        }
-        self.replace(at, Some(&revocation)).await?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).push(revocation);
-        Ok(Listed::Now)
+        let listed = self.read()?.and_then(|list| list.entries.get(&serial).map(|entry| entry.revocation_date));
+        let date = match listed {
+            Some(date) => date.to_unix_duration(),
+            None => {
+                self.replace(at, Some(&revocation)).await?;
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).push(revocation);
+                Duration::from_secs(u64::try_from(at.unix_seconds()).unwrap_or(0))
+            }
+        };
+        // A date has no fraction of a second.
+        let since = Timestamp::EPOCH.saturating_add(date.saturating_add(Duration::from_secs(1)));
+        Ok(since.saturating_add(self.file.lifetime.to_duration()))
     }
 
     pub(super) async fn publish(&self, at: Timestamp) -> Result<Published, CrlError> {

@@ -46,8 +46,8 @@ pub use binding::{OidArc, OidArcError};
 pub use crl::{CrlReason, Revocation};
 pub use holder::{HolderKey, HolderKeyError, HolderKeys, MAX_REQUEST};
 use holder::{Keys, Subject};
+use list::List;
 pub use list::{CrlError, CrlFile, Published};
-use list::{List, Listed};
 use profile::{Contents, Serial};
 
 /// The longest life of a certificate unless configured otherwise, in seconds.
@@ -271,7 +271,8 @@ impl CredentialIssuer for X509Issuer {
         Err(MintError::Refused { cause: code!("never_prepares") })
     }
 
-    /// What is seen is the certificate in the published list; who verifies finds it there when next reading the list.
+    /// What is seen is the certificate in the published list. Who verifies may use the list from before until that has run out;
+    /// only then is it gone.
     async fn revoke(
         &self,
         authorization: &RevokeAuthorization,
@@ -286,12 +287,15 @@ impl CredentialIssuer for X509Issuer {
         let reason = authorization.end().and_then(CrlReason::of_end);
         let revocation = Revocation::new(descriptor, authorization.at(), reason)
             .map_err(|_| RevokeError::Refused { cause: code!("other_credential") })?;
-        if descriptor.dies_at().is_some_and(|death| death <= authorization.at()) {
+        let is_over = |moment| moment <= authorization.at();
+        if descriptor.dies_at().is_some_and(is_over) {
             return Ok(RevokeOutcome::AlreadyGone);
         }
         match list.add(revocation).await {
-            Ok(Listed::Now) => Ok(RevokeOutcome::Revoked { finding: code!("listed_in_published_crl") }),
-            Ok(Listed::Before) => Ok(RevokeOutcome::AlreadyGone),
+            Ok(honoured_by) if is_over(honoured_by) => Ok(RevokeOutcome::AlreadyGone),
+            Ok(honoured_by) => Ok(RevokeOutcome::Listed {
+                honoured_by: descriptor.dies_at().map_or(honoured_by, |end| end.min(honoured_by)),
+            }),
             Err(error) if error.may_be_published() => Err(RevokeError::Unknown { cause: error.code() }),
             Err(error) => Err(RevokeError::Failed { cause: error.code() }),
         }

@@ -97,3 +97,38 @@ async fn the_catalogue_does_not_grow() {
                     AND d.classoid = 'pg_authid'::regclass";
     assert_eq!(world.scalar(dangling).await, 0);
 }
+
+#[tokio::test]
+async fn the_sessions_of_a_role_that_somebody_dropped_are_cut() {
+    let (world, mut case) = (World::new("dropped").await, case(1));
+    let (descriptor, secret) = world.mint(&mut case).await;
+    let holder = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
+    world.admin.batch_execute(&format!("DROP ROLE \"{}\"", descriptor.serial)).await.unwrap();
+    assert!(holder.simple_query("SELECT 1").await.is_ok(), "a session outlives its role");
+    let cut = RevokeOutcome::Revoked { finding: code!("sessions_of_a_dropped_role_cut") };
+    assert_eq!(world.revoke(&descriptor).await, cut);
+    assert!(holder.simple_query("SELECT 1").await.is_err());
+    assert_eq!(world.revoke(&descriptor).await, RevokeOutcome::AlreadyGone);
+}
+
+#[tokio::test]
+async fn a_holder_cannot_make_the_issuer_run_code() {
+    let (world, mut case) = (World::new("path").await, case(1));
+    let (descriptor, secret) = world.mint(&mut case).await;
+    let holder = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
+    // Each would be preferred to the server's own, if the schema were in the path.
+    let sql = "CREATE FUNCTION public.shobj_description(oid, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+               RAISE EXCEPTION 'called by %', current_user; END $$; \
+               CREATE FUNCTION public.pg_has_role(text, text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN \
+               RAISE EXCEPTION 'called by %', current_user; END $$; \
+               CREATE FUNCTION public.pg_terminate_backend(int, bigint) RETURNS bool LANGUAGE sql AS 'SELECT true'";
+    holder.batch_execute(sql).await.unwrap();
+    let mut config = world.server.config();
+    config.dbname(world.database.name());
+    connect(&config, &world.group, &world.prefix).await.unwrap();
+    let query =
+        jit_issuer::ReconcileQuery::new(descriptor.id, case.case().credentials()[&descriptor.id].intended.clone());
+    world.issuer.reconcile(&query).await.unwrap();
+    assert!(matches!(world.revoke(&descriptor).await, RevokeOutcome::Revoked { .. }));
+    assert!(holder.simple_query("SELECT 1").await.is_err());
+}

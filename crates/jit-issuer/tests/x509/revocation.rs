@@ -72,7 +72,9 @@ async fn a_certificate_on_the_list_is_refused_and_another_is_not() {
     end(&mut one.case);
     let authorization = one.end_of_certificate();
     let outcome = issuer.revoke(&authorization, &one.minted.descriptor).await.unwrap();
-    assert_eq!(outcome, RevokeOutcome::Revoked { finding: code!("listed_in_published_crl") });
+    // The list from before may be used until it has run out.
+    let honoured_by = at(START + u64::from(LIFETIME_S) + 1);
+    assert_eq!(outcome, RevokeOutcome::Listed { honoured_by });
     let refused = check(&one, &path, START + 10).unwrap_err();
     assert!(refused.contains("certificate revoked"), "{refused}");
     check(&other, &path, START + 10).unwrap();
@@ -95,7 +97,11 @@ async fn a_certificate_on_the_list_is_refused_and_another_is_not() {
 
     // Idempotent, and the list stays as it was.
     let before = std::fs::read(&path).unwrap();
-    assert_eq!(issuer.revoke(&authorization, &one.minted.descriptor).await.unwrap(), RevokeOutcome::AlreadyGone);
+    let again = issuer.revoke(&authorization, &one.minted.descriptor).await.unwrap();
+    assert_eq!(again, RevokeOutcome::Listed { honoured_by });
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let later = RevokeAuthorization::store_down(code!("test"), honoured_by, &one.minted.descriptor);
+    assert_eq!(issuer.revoke(&later, &one.minted.descriptor).await.unwrap(), RevokeOutcome::AlreadyGone);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let misplaced = issuer.revoke(&authorization, &other.minted.descriptor).await.unwrap_err();
     assert_eq!(misplaced, RevokeError::Refused { cause: code!("other_credential") });
@@ -217,7 +223,7 @@ async fn processes_that_share_a_list_lose_nothing_of_one_another() {
         one.revoke(&authorizations[0], &released[0].minted.descriptor),
         two.revoke(&authorizations[1], &released[1].minted.descriptor),
     );
-    let listed = RevokeOutcome::Revoked { finding: code!("listed_in_published_crl") };
+    let listed = RevokeOutcome::Listed { honoured_by: at(START + u64::from(LIFETIME_S) + 1) };
     assert_eq!((first.unwrap(), second.unwrap()), (listed.clone(), listed));
     assert_eq!(key.signed.load(Ordering::SeqCst), 3, "one of them had to begin again");
     for released in &released {
