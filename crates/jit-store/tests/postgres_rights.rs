@@ -180,21 +180,34 @@ impl Held {
     /// The statements that append a record.
     fn inserting(&self, stream: &'static str, kind: &str, class: &str, at: &str, facts: &str) -> String {
         let n = self.numbers.get(stream).copied().unwrap_or(0);
-        let header = format!(
-            r#"{{"at":"{at}","facts":{facts},"kind":"{kind}","n":{n},"retain":"{class}","stream":"{stream}"}}"#
-        );
-        let key = data_encoding::HEXLOWER.encode(&blake3::derive_key("jit-store/1 stream", stream.as_bytes()));
+        let (key, leaf) = (stream_key(stream), leaf(&header(stream, n, kind, class, at, facts)));
         let (index, next) = (self.size, self.size + 1);
+        let row = self.row(index, stream, kind, class, at, facts);
         format!(
-            "INSERT INTO jit.leaf (idx, n, record, stream, leaf, header) VALUES ({index}, {n},
-                 decode(lpad(to_hex({index}), 32, '0'), 'hex'), '\\x{key}', '\\x{leaf}', '{header}');
+            "{row};
              INSERT INTO jit.payload VALUES ({index}, 'p');
              INSERT INTO jit.stream_head (stream, next, first_idx, last_idx, leaf, closed)
                  VALUES ('\\x{key}', {n} + 1, {index}, {index}, '\\x{leaf}', false)
                  ON CONFLICT (stream) DO UPDATE SET next = excluded.next, last_idx = excluded.last_idx;
              UPDATE jit.head SET size = {next}, root = decode(lpad(to_hex({next}), 64, '0'), 'hex')",
-            leaf = leaf(index),
         )
+    }
+
+    /// The statement that writes the row of a record, and does not make it one of the log.
+    fn row(&self, index: i64, stream: &str, kind: &str, class: &str, at: &str, facts: &str) -> String {
+        let n = self.numbers.get(stream).copied().unwrap_or(0);
+        let header = header(stream, n, kind, class, at, facts);
+        let (key, leaf) = (stream_key(stream), leaf(&header));
+        format!(
+            "INSERT INTO jit.leaf (idx, n, record, stream, leaf, header) VALUES ({index}, {n},
+                 decode(lpad(to_hex({index}), 32, '0'), 'hex'), '\\x{key}', '\\x{leaf}', '{header}')",
+        )
+    }
+
+    /// The leaf of a record, in hexadecimal.
+    async fn leaf(&self, index: i64) -> String {
+        let leaf = "SELECT encode(leaf, 'hex') FROM jit.leaf WHERE idx = $1";
+        self.client.query_one(leaf, &[&index]).await.unwrap().get(0)
     }
 
     fn erasing(&self, kind: &str, facts: &str) -> String {
@@ -217,8 +230,16 @@ impl Held {
     }
 }
 
-fn leaf(index: i64) -> String {
-    format!("{index:064x}")
+fn header(stream: &str, n: i64, kind: &str, class: &str, at: &str, facts: &str) -> String {
+    format!(r#"{{"at":"{at}","facts":{facts},"kind":"{kind}","n":{n},"retain":"{class}","stream":"{stream}"}}"#)
+}
+
+fn stream_key(stream: &str) -> String {
+    data_encoding::HEXLOWER.encode(&blake3::derive_key("jit-store/1 stream", stream.as_bytes()))
+}
+
+fn leaf(header: &str) -> String {
+    data_encoding::HEXLOWER.encode(jit_log::leaf_hash(header.as_bytes()).as_bytes())
 }
 
 fn purge(class: &str, ranges: &str) -> String {
@@ -238,10 +259,10 @@ async fn a_payload_goes_only_with_a_record_that_covers_it() {
     );
     assert!(log.refuses("0, 3", &covering(&purge("access", r#"{"start":0,"end":3}"#))).await, "3 is beyond the range");
     assert!(log.refuses("0, 4", &covering(&purge("access", r#"{"start":0,"end":8}"#))).await, "4 is of another class");
-    let erased = |index| format!(r#"{{"actors":[],"basis":"order","leaf":"sha256:{}","names":["x"]}}"#, leaf(index));
-    assert!(!log.refuses("2", &log.erasing("field.erased", &erased(2))).await);
-    assert!(log.refuses("1", &log.erasing("field.erased", &erased(2))).await, "it covers another record");
-    assert!(log.refuses("2", &log.erasing("other.kind", &erased(2))).await, "another kind covers nothing");
+    let erased = format!(r#"{{"actors":[],"basis":"order","leaf":"sha256:{}","names":["x"]}}"#, log.leaf(2).await);
+    assert!(!log.refuses("2", &log.erasing("field.erased", &erased)).await);
+    assert!(log.refuses("1", &log.erasing("field.erased", &erased)).await, "it covers another record");
+    assert!(log.refuses("2", &log.erasing("other.kind", &erased)).await, "another kind covers nothing");
     let forged = log.inserting("case:a", "purge.executed", "x", "2026", &purge("access", r#"{"start":0,"end":8}"#));
     assert!(log.refuses("1", &forged).await, "another stream covers nothing");
 
@@ -299,4 +320,30 @@ async fn a_payload_under_a_hold_stays() {
         log.hold("hold.released", &format!(r#"{{"actors":[],"hold":"h{at}"}}"#)).await;
         assert!(!log.refuses("0, 3, 5, 6", &cover(&log)).await, "{selector}: released");
     }
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_in_the_log_covers_and_releases_nothing() {
+    let mut log = Held::new().await;
+    let all = purge("access", r#"{"start":0,"end":8}"#);
+    let honest = log.erasing("purge.executed", &all);
+    assert!(!log.refuses("1", &honest).await);
+    for beyond in [0, 1, 1_000, 1_000_000] {
+        let row = log.row(log.size + beyond, "erasure", "purge.executed", "governance", "2026", &all);
+        assert!(log.refuses("1", &row).await, "{beyond} beyond the head");
+    }
+    let leaf = leaf(&header("erasure", 0, "purge.executed", "governance", "2026-06-01T00:00:00.000000Z", &all));
+    assert!(honest.contains(&leaf));
+    assert!(log.refuses("1", &honest.replace(&leaf, &"0".repeat(64))).await, "its leaf is not that of its header");
+
+    log.hold("hold.placed", r#"{"authority":"court","hold":"h","selector":{}}"#).await;
+    let covered = log.erasing("purge.executed", &all);
+    let released = r#"{"actors":[],"hold":"h"}"#;
+    let row = log.row(log.size + 1_000, "gov", "hold.released", "governance", "2026", released);
+    assert!(log.refuses("1", &format!("{covered}; {row}")).await, "it is released only beyond the head");
+    // Not even one of an earlier transaction.
+    log.client.batch_execute(&row).await.unwrap();
+    assert!(log.refuses("1", &covered).await);
+    log.hold("hold.released", released).await;
+    assert!(!log.refuses("1", &log.erasing("purge.executed", &all)).await);
 }

@@ -1,4 +1,5 @@
--- Payloads are deleted only together with a record that says so, and never under a hold.
+-- Payloads are deleted only together with a record that says so, and never under a hold. Only what is in the log says anything: a
+-- row below the head, whose leaf is that of its header.
 
 -- What was deleted in this transaction and is yet to be checked, one row for each statement.
 CREATE TABLE "{schema}".removal (
@@ -40,7 +41,8 @@ BEGIN
         FROM (
             SELECT convert_from(header, 'UTF8')::jsonb AS h FROM leaf
             WHERE stream = erasure AND n >= (SELECT next - 65536 FROM stream_head WHERE stream = erasure)
-                AND idx >= (SELECT size - 65536 FROM head) AND xmin = pg_current_xact_id()::xid
+                AND idx >= (SELECT size - 65536 FROM head) AND idx < (SELECT size FROM head)
+                AND xmin = pg_current_xact_id()::xid AND leaf = sha256('\x00'::bytea || header)
         ) AS of_this_transaction
     ), purged AS MATERIALIZED (
         SELECT facts ->> 'class' AS class, range_agg(int8range((r ->> 'start')::bigint, (r ->> 'end')::bigint)) AS indexes
@@ -62,6 +64,7 @@ BEGIN
         FROM (
             SELECT convert_from(header, 'UTF8')::jsonb AS h FROM leaf
             WHERE stream = gov AND n >= 0 AND position('"kind":"hold.'::bytea IN header) > 0
+                AND idx < (SELECT size FROM head) AND leaf = sha256('\x00'::bytea || header)
         ) AS of_holds
     ), hold AS MATERIALIZED (
         SELECT hold, facts -> 'selector' AS selector FROM told AS placed
