@@ -134,13 +134,15 @@ async fn each_damage_of_records_is_named_alone() {
     assert!(cut.contains(&Damage::TruncatedRecords { records: 320..size }), "{cut:?}");
     let hole = found.by(|dump| dump.rows.retain(|index, _| !(100..103).contains(index))).await;
     assert!(hole.contains(&Damage::MissingRecords { records: 100..103 }), "{hole:?}");
-    let surplus = found
-        .by(|dump| {
-            let row = dump.rows[&5].clone();
-            dump.rows.insert(size, row);
-        })
-        .await;
-    assert_eq!(surplus, [Damage::SurplusRecords { from: size }]);
+    for from in [size, size + 1, size + 5000] {
+        let surplus = found
+            .by(|dump| {
+                let row = Row { index: from, ..dump.rows[&5].clone() };
+                dump.rows.insert(from, row);
+            })
+            .await;
+        assert_eq!(surplus, [Damage::SurplusRecords { from }]);
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,11 @@ const DAMAGES: &[(&str, &[&str])] = &[
          UPDATE payload SET idx = 9999 WHERE idx = 40; UPDATE payload SET idx = 40 WHERE idx = 260; UPDATE payload SET idx = 260 WHERE idx = 9999",
         &["swapped_records"],
     ),
+    (
+        "INSERT INTO leaf (idx, n, record, stream, leaf, header)
+         SELECT (SELECT size FROM head) + 1000, 0, decode(md5('x'), 'hex'), sha256('x'), leaf, header FROM leaf WHERE idx = 40",
+        &["surplus_records"],
+    ),
     ("UPDATE leaf SET n = 99 WHERE idx = 40", &["edited_column"]),
     ("DELETE FROM record WHERE idx = 40", &["missing_id"]),
     ("TRUNCATE record", &["missing_id"]),

@@ -70,6 +70,10 @@ const DAMAGES: &[(&str, &[&str])] = &[
          UPDATE payload SET idx = 9999 WHERE idx = 40; UPDATE payload SET idx = 40 WHERE idx = 260; UPDATE payload SET idx = 260 WHERE idx = 9999",
         &["swapped_records"],
     ),
+    (
+        "INSERT INTO record SELECT (SELECT size FROM log) + 1000, randomblob(16), randomblob(32), 0, leaf, header FROM record WHERE idx = 40",
+        &["surplus_records"],
+    ),
     ("UPDATE record SET n = 99 WHERE idx = 40", &["edited_column"]),
     ("DELETE FROM stream", &["missing_stream_head"]),
     ("DELETE FROM stream WHERE key = (SELECT stream FROM record WHERE idx = 40)", &["missing_stream_head"]),

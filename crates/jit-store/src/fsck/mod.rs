@@ -37,6 +37,8 @@ use crate::system::OsEntropy;
 
 /// How many damages are listed unless another number is asked for.
 const LIMIT: usize = 1000;
+/// How often the end is looked past while others append.
+const MOST_LOOKS: usize = 64;
 
 /// Computes the digest of a stored policy snapshot; `None` means that the bytes are no snapshot.
 pub type SnapshotDigest = fn(&[u8]) -> Option<PolicyDigest>;
@@ -188,16 +190,32 @@ pub async fn fsck(
     let parts = (removals, signed, Tallies::summing(secret, lookups));
     let walk = Walk::new(backend, config, Arc::clone(&examiner), &head, &mut report, parts);
     let Walked { tallies, due, mut unclear, holes } = walk.run(&mut announce).await?;
-    let beyond = backend.rows(head.size..head.size.saturating_add(1)).await?;
-    if !beyond.is_empty() && backend.head().await?.size == head.size {
-        report.add(Damage::SurplusRecords { from: head.size });
-    }
+    report_surplus(backend, head.size, &mut report).await?;
     let stored = Stored { backend, examiner: Arc::clone(&examiner), size: head.size, holes };
     stored.compare(tallies, &mut unclear, &mut report, &mut announce).await?;
     let feed = Feed::up_to(backend, examiner, head.size, head.size);
     let works = due.compare(backend, feed, &unclear, &mut report).await?;
     announce.say(FsckPhase::Projections, works, Some(works), &report);
     Ok(report)
+}
+
+/// Looks past the end for records that no append put there.
+async fn report_surplus(backend: &dyn Backend, size: u64, report: &mut FsckReport) -> Result<(), FsckError> {
+    let mut end = size;
+    for _ in 0..MOST_LOOKS {
+        // Only the first page of all there are, wherever it begins.
+        let rows = backend.rows(end..u64::MAX).await?;
+        if rows.is_empty() {
+            break;
+        }
+        // What others appended meanwhile lies below the head of afterwards.
+        end = backend.head().await?.size;
+        if let Some(row) = rows.iter().find(|row| row.index >= end) {
+            report.add(Damage::SurplusRecords { from: row.index });
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Checks the settings beside the log. Says whether look-up entries can be compared.
