@@ -6,7 +6,7 @@ mod postgres_support;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jit_store::{
@@ -14,6 +14,8 @@ use jit_store::{
 };
 use jit_testkit::{Cut, CuttingProxy, TestPostgres};
 use postgres_support::{append, batch, created, hash, migrated, record};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 async fn through(proxy: &CuttingProxy, config: &tokio_postgres::Config, early: bool) -> PostgresBackend {
     let config = PostgresConfig::new(proxy.config(config)).early_lock_release(early);
@@ -258,5 +260,88 @@ async fn what_still_waits_in_the_server_is_not_written_after_a_reconnect() {
     tokio::time::timeout(Duration::from_secs(4), gone).await.expect("the server works no more on what was sent");
     held.rollback().await.unwrap();
     assert_eq!(beginning.await.unwrap().unwrap(), 1, "nothing was written");
+    assert_eq!(append(&*backend, 1).await, 2);
+}
+
+/// A way to the server on which the next `BEGIN`, and nothing else, is no command that the server knows.
+async fn spoiling(server: &tokio_postgres::Config, spoil: Arc<AtomicBool>) -> tokio_postgres::Config {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let target = server.get_ports()[0];
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+            let ((mut asked, mut answered), (mut answers, mut asks)) = (near.into_split(), far.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut answered).await });
+            let spoil = Arc::clone(&spoil);
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = asked.read(&mut bytes).await {
+                    let begin = bytes[..read].windows(6).position(|window| window == b"BEGIN ");
+                    if let Some(at) = begin.filter(|_| spoil.swap(false, Ordering::SeqCst)) {
+                        bytes[at] = b'X';
+                    }
+                    asks.write_all(&bytes[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(port);
+    config.user(server.get_user().unwrap()).dbname(server.get_dbname().unwrap());
+    if let Some(password) = server.get_password() {
+        config.password(password);
+    }
+    config
+}
+
+#[tokio::test]
+async fn nothing_is_written_behind_a_begin_that_failed() {
+    for early in [false, true] {
+        let (database, direct) = created().await;
+        let spoil = Arc::new(AtomicBool::new(false));
+        let config = spoiling(&database.tcp_config, Arc::clone(&spoil)).await;
+        let config = PostgresConfig::new(config).early_lock_release(early);
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        let transaction = backend.begin(Begin::default()).await.unwrap();
+        let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
+        drop(transaction);
+        let assumed = Assumed { incarnation, head: head.clone(), streams: vec![] };
+        spoil.store(true, Ordering::SeqCst);
+        let error = backend.write_if(assumed.clone(), batch(1, 3)).await.unwrap_err();
+        assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
+        assert!(!spoil.load(Ordering::SeqCst), "nothing was spoilt");
+        assert_eq!(direct.head().await.unwrap(), head);
+        assert_eq!(direct.scan_records(None, usize::MAX).await.unwrap().len(), 1);
+        assert_eq!(direct.rows(0..u64::MAX).await.unwrap().len(), 1);
+        assert!(!backend.write_if(assumed, batch(1, 3)).await.unwrap(), "the session is given up");
+        assert_eq!(append(&backend, 3).await, 4);
+    }
+}
+
+#[tokio::test]
+async fn a_process_ended_in_the_middle_leaves_its_outcome_unknown() {
+    let (database, backend) = created().await;
+    let backend = Arc::new(backend);
+    let transaction = backend.begin(Begin::default()).await.unwrap();
+    let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
+    drop(transaction);
+    let mut holder = database.connect().await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("SELECT 1 FROM jit.head FOR UPDATE", &[]).await.unwrap();
+    let assumed = Assumed { incarnation, head, streams: vec![] };
+    let writing = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { backend.write_if(assumed, batch(1, 1)).await }
+    });
+    let watch = database.connect().await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while watch.query_opt(end, &[]).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = writing.await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
+    held.rollback().await.unwrap();
     assert_eq!(append(&*backend, 1).await, 2);
 }

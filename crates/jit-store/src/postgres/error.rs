@@ -75,30 +75,45 @@ pub(super) fn unavailable(source: impl Into<Source>) -> BackendError {
     BackendError::Unavailable { source: source.into() }
 }
 
-/// What became of statements that were sent together, `COMMIT` the last of them.
-pub(super) fn outcome(answers: Vec<Result<u64, Error>>) -> Result<(), BackendError> {
-    let last = answers.len().saturating_sub(1);
-    let mut lost = None;
-    for (at, answer) in answers.into_iter().enumerate() {
-        let Err(error) = answer else { continue };
-        match error.as_db_error() {
-            // A server that breaks down while it commits may have committed.
-            Some(db) if at == last && !matches!(db.parsed_severity(), Some(Severity::Error)) => lost = Some(error),
-            // Whatever fails before turns the commit into a rollback.
-            Some(_) if lost.is_none() => return Err(failed(error)),
-            _ => lost = lost.or(Some(error)),
-        }
-    }
-    lost.map_or(Ok(()), |error| Err(BackendError::OutcomeUnknown { source: error.into() }))
+fn unknown(error: Option<Error>) -> BackendError {
+    let source = error.map_or_else(|| "nothing was answered".into(), Source::from);
+    BackendError::OutcomeUnknown { source }
 }
 
-/// Whether statements that were sent together, `COMMIT` the last of them, failed by what they check: how the log and its streams
-/// end, and that no record is there already.
+/// What became of a transaction that was sent at once, from `BEGIN` to `COMMIT`.
+pub(super) fn outcome_of_whole(mut answers: Vec<Result<u64, Error>>) -> Result<(), BackendError> {
+    match answers.first() {
+        // Whether the session is in a transaction, nobody knows.
+        Some(Err(_)) => Err(unknown(answers.swap_remove(0).err())),
+        _ => outcome(answers),
+    }
+}
+
+/// What became of statements that were sent together in a transaction, `COMMIT` the last of them.
+pub(super) fn outcome(answers: Vec<Result<u64, Error>>) -> Result<(), BackendError> {
+    let committed = answers.last().is_some_and(Result::is_ok);
+    match answers.into_iter().find_map(Result::err) {
+        None => Ok(()),
+        // A statement that fails turns the commit into a rollback. Whatever else breaks down may have committed.
+        Some(error) if committed && is_of_statement(&error) => Err(failed(error)),
+        error => Err(unknown(error)),
+    }
+}
+
+/// Whether the server says that a statement failed, and goes on with the next.
+fn is_of_statement(error: &Error) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|db| matches!(db.parsed_severity(), Some(Severity::Error)) && !db.code().code().starts_with("08"))
+}
+
+/// Whether statements that were sent together, `COMMIT` the last of them, failed by nothing but what they check: how the log and
+/// its streams end, and that no record is there already.
 pub(super) fn is_not_as_assumed(answers: &[Result<u64, Error>]) -> bool {
     let checked =
         |error: &Error| matches!(error.code(), Some(&SqlState::DIVISION_BY_ZERO | &SqlState::UNIQUE_VIOLATION));
-    let before = answers.split_last().map_or(answers, |(_, before)| before);
-    before.iter().find_map(|answer| answer.as_ref().err()).is_some_and(checked)
+    answers.last().is_some_and(Result::is_ok)
+        && answers.iter().find_map(|answer| answer.as_ref().err()).is_some_and(checked)
 }
 
 fn refused_by_server(db: DbError, error: Error) -> BackendError {

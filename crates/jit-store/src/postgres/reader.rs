@@ -12,7 +12,7 @@ use tokio_postgres::{Error, Row as SqlRow};
 
 use super::config::{PostgresConfig, SchemaName};
 use super::connection::Connector;
-use super::error::{failed, outcome, pool_failed, unavailable};
+use super::error::{failed, outcome_of_whole, pool_failed, unavailable};
 use super::sql::{self, PAGE_ROWS};
 use super::value::{
     bound, checkpoint_row, concat, due_row, fixed, get, hash, head, limit, lookup_entry, record_row, signed,
@@ -245,8 +245,11 @@ impl Reader {
             return Err(BackendError::OutcomeUnknown { source: "the server does not answer".into() });
         };
         let saved = matches!(added, Ok(1));
-        outcome(vec![began.map(|()| 0), locked, added, committed.map(|()| 0)])?;
-        Ok(saved)
+        let outcome = outcome_of_whole(vec![began.map(|()| 0), locked, added, committed.map(|()| 0)]);
+        if matches!(outcome, Err(BackendError::OutcomeUnknown { .. })) {
+            drop(Object::take(client));
+        }
+        outcome.map(|()| saved)
     }
 
     pub(super) async fn checkpoint(&self, at_least: Option<u64>) -> Result<Option<CheckpointRow>, BackendError> {

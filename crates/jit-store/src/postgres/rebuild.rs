@@ -6,16 +6,12 @@ use async_trait::async_trait;
 
 use super::batch::{ProjectionColumns, UNBOUNDED, simple};
 use super::config::SchemaName;
-use super::error::{failed, unavailable};
+use super::error::{failed, outcome, unavailable};
 use super::sql;
 use super::value::{bound, get, head};
 use super::writer::{Open, Writer, send};
 use crate::backend::{BackendError, Rebuild};
 use crate::row::{Head, Projections};
-
-/// Statements take as long as the log is large, and the lock waits no longer than always.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0; \
-                     SET LOCAL enable_seqscan = on";
 
 #[derive(Debug)]
 pub(super) struct PostgresRebuild {
@@ -31,7 +27,7 @@ impl PostgresRebuild {
         let open = writer.open().await?;
         let session = open.session()?;
         let client = &session.main.client;
-        client.batch_execute(BEGIN).await.map_err(failed)?;
+        client.batch_execute(sql::BEGIN_REBUILD).await.map_err(failed)?;
         let row = client.query_opt(&session.statements.lock_head, &[]).await.map_err(failed)?;
         let head = head(&row.ok_or(BackendError::NotCreated)?)?;
         client.batch_execute(&schema.fill(sql::FORGET)).await.map_err(failed)?;
@@ -71,6 +67,6 @@ impl Rebuild for PostgresRebuild {
         }
         let steps = vec![simple(&self.open.session()?.main.client, "COMMIT")];
         let answers = send(steps, self.patience).await;
-        self.open.conclude(answers)
+        self.open.conclude(answers.map(outcome))
     }
 }

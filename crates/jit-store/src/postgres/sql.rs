@@ -9,10 +9,10 @@ pub(super) const PAGE_ROWS: i64 = 1024;
 
 pub(super) const CREATED: &str = r#"SELECT meta FROM "{schema}".log"#;
 pub(super) const HEAD: &str = r#"SELECT size, root, frontier, lazy FROM "{schema}".head"#;
-/// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
 /// Ends a process of the server, if it is still there, and says whether it is gone.
 pub(super) const END: &str = "SELECT coalesce(bool_and(pg_terminate_backend(pid, 5000)), true) FROM pg_stat_activity \
                               WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+/// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
 pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '')";
 
 pub(super) const STREAM_HEAD: &str = r#"SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = $1"#;
@@ -124,6 +124,18 @@ pub(super) const LEASE: &str = r#"
 pub(super) const RELEASE: &str = r#"DELETE FROM "{schema}".lease WHERE key = $1 AND holder = $2 AND fence = $3"#;
 
 // What a transaction asks and writes.
+//
+// A statement sent behind a `BEGIN` that failed would be a transaction of its own. What writes does nothing where the setting
+// `jit.batch` is not on, which only [`BEGIN`] sets, until its transaction ends.
+
+/// Whatever the defaults of the server or the user are.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'";
+/// Commits without waiting for the disk.
+pub(super) const BEGIN_EARLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'; \
+                                      SET LOCAL synchronous_commit = off";
+/// Statements take as long as the log is large, and the lock waits no longer than always.
+pub(super) const BEGIN_REBUILD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'; \
+                                        SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
 
 pub(super) const LOCK_HEAD: &str = r#"SELECT size, root, frontier, lazy, room FROM "{schema}".head FOR UPDATE"#;
 pub(super) const WANTED_STREAMS: &str = r#"
@@ -149,41 +161,53 @@ pub(super) const WANTED_LEAVES: &str = r#"SELECT leaf FROM "{schema}".leaf WHERE
 pub(super) const MAKE_ROOM: &str = r#"SELECT "{schema}".make_room($1)"#;
 pub(super) const INSERT_LEAVES: &str = r#"
     INSERT INTO "{schema}".leaf (idx, n, record, stream, leaf, header)
-    SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])"#;
-pub(super) const INSERT_PAYLOADS: &str =
-    r#"INSERT INTO "{schema}".payload (idx, payload) SELECT * FROM unnest($1::int8[], $2::bytea[])"#;
-pub(super) const INSERT_RECORDS: &str =
-    r#"INSERT INTO "{schema}".record (record, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])"#;
+    SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
+    WHERE current_setting('jit.batch', true) = 'on'"#;
+pub(super) const INSERT_PAYLOADS: &str = r#"
+    INSERT INTO "{schema}".payload (idx, payload) SELECT * FROM unnest($1::int8[], $2::bytea[])
+    WHERE current_setting('jit.batch', true) = 'on'"#;
+pub(super) const INSERT_RECORDS: &str = r#"
+    INSERT INTO "{schema}".record (record, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])
+    WHERE current_setting('jit.batch', true) = 'on'"#;
 pub(super) const INSERT_TILES: &str = r#"
     INSERT INTO "{schema}".tile (level, idx, root, hashes)
-    SELECT * FROM unnest($1::int2[], $2::int8[], $3::bytea[], $4::bytea[])"#;
+    SELECT * FROM unnest($1::int2[], $2::int8[], $3::bytea[], $4::bytea[])
+    WHERE current_setting('jit.batch', true) = 'on'"#;
 pub(super) const INSERT_BLOBS: &str = r#"
-    INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO NOTHING"#;
+    INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[])
+    WHERE current_setting('jit.batch', true) = 'on' ON CONFLICT (key) DO NOTHING"#;
 pub(super) const PUT_STREAMS: &str = r#"
     INSERT INTO "{schema}".stream_head (stream, next, first_idx, last_idx, leaf, closed)
     SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bool[])
+    WHERE current_setting('jit.batch', true) = 'on'
     ON CONFLICT (stream) DO UPDATE SET
         next = excluded.next, last_idx = excluded.last_idx, leaf = excluded.leaf, closed = excluded.closed"#;
-pub(super) const INSERT_LOOKUPS: &str =
-    r#"INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])"#;
+pub(super) const INSERT_LOOKUPS: &str = r#"
+    INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])
+    WHERE current_setting('jit.batch', true) = 'on'"#;
 pub(super) const UNSCHEDULE: &str = r#"
     DELETE FROM "{schema}".due WHERE ctid = ANY (ARRAY (
         SELECT d.ctid FROM unnest($1::bytea[]) AS w (key)
         CROSS JOIN LATERAL (SELECT ctid FROM "{schema}".due WHERE key = w.key LIMIT 1) AS d
+        WHERE current_setting('jit.batch', true) = 'on'
     ))"#;
 pub(super) const SCHEDULE: &str = r#"
     INSERT INTO "{schema}".due (key, at_us, work) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])
+    WHERE current_setting('jit.batch', true) = 'on'
     ON CONFLICT (key) DO UPDATE SET at_us = excluded.at_us, work = excluded.work"#;
 /// Fails, and with it the transaction, if the head is not the one that was locked.
 pub(super) const MOVE_HEAD: &str = r#"
     WITH moved AS (
         UPDATE "{schema}".head SET size = $1, root = $2, frontier = $3, lazy = $4
-        WHERE size = $5 AND root = $6 AND frontier = $7 RETURNING 1
+        WHERE size = $5 AND root = $6 AND frontier = $7 AND current_setting('jit.batch', true) = 'on' RETURNING 1
     )
     SELECT 1 / count(*) FROM moved"#;
 
-pub(super) const CREATE: &str = r#"INSERT INTO "{schema}".log (meta) VALUES ($1)"#;
-pub(super) const CREATE_HEAD: &str = r#"INSERT INTO "{schema}".head (size, root, frontier) VALUES ($1, $2, $3)"#;
+pub(super) const CREATE: &str =
+    r#"INSERT INTO "{schema}".log (meta) SELECT $1 WHERE current_setting('jit.batch', true) = 'on'"#;
+pub(super) const CREATE_HEAD: &str = r#"
+    INSERT INTO "{schema}".head (size, root, frontier) SELECT $1, $2, $3
+    WHERE current_setting('jit.batch', true) = 'on'"#;
 
 // A rebuild.
 

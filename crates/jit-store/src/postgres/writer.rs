@@ -17,15 +17,11 @@ use tokio_postgres::{Error, Row as SqlRow};
 use super::batch::{BatchColumns, Statements, Step, execute, simple};
 use super::config::SchemaName;
 use super::connection::{Connector, ServerProcess, Session};
-use super::error::{failed, is_not_as_assumed, outcome, unavailable};
+use super::error::{failed, is_not_as_assumed, outcome, outcome_of_whole, unavailable};
 use super::sql;
 use super::value::{bound, concat, get, hash, head, limit, signed, stream_state, unsigned};
 use crate::backend::{BackendError, Transaction};
 use crate::row::{Assumed, Batch, Begin, Incarnation, Known, Locked};
-
-/// Whatever the defaults of the server or the user are.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-const BEGIN_EARLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
 
 /// Hands out the writing connection, to one transaction at a time.
 pub(super) struct Writer {
@@ -73,7 +69,7 @@ impl Writer {
         let session = open.session()?;
         let (client, prepared) = (&session.main.client, &session.statements);
         let mut steps = vec![
-            simple(client, BEGIN),
+            simple(client, sql::BEGIN),
             execute(client, &prepared.create, [&meta]),
             execute(client, &prepared.create_head, [&empty, &root, &frontier]),
             execute(client, &prepared.make_room, [&size]),
@@ -82,7 +78,7 @@ impl Writer {
         steps.push(execute(client, &prepared.move_head, [&size, &root, &frontier, &false, &empty, &root, &frontier]));
         steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
-        open.conclude(answers)
+        open.conclude(answers.map(outcome_of_whole))
     }
 
     /// Takes the log's lock and reads what is wanted under it.
@@ -96,7 +92,7 @@ impl Writer {
         let answers = timeout(
             self.patience,
             join5(
-                client.batch_execute(if self.early { BEGIN_EARLY } else { BEGIN }),
+                client.batch_execute(if self.early { sql::BEGIN_EARLY } else { sql::BEGIN }),
                 client.query_opt(&prepared.lock_head, &[]),
                 client.query(&prepared.wanted_streams, &[&streams]),
                 client.query(&prepared.wanted_records, &[&records]),
@@ -108,7 +104,11 @@ impl Writer {
             open.discard();
             return Err(unavailable("the server does not answer"));
         };
-        began.map_err(failed)?;
+        if let Err(error) = began {
+            // A commit that was cancelled leaves its transaction behind.
+            open.discard();
+            return Err(failed(error));
+        }
         let head_row = head_row.map_err(failed)?.ok_or(BackendError::NotCreated)?;
         let (streams, known, leaves) = (streams.map_err(failed)?, known.map_err(failed)?, leaves.map_err(failed)?);
         let incarnation = session.incarnation;
@@ -140,7 +140,7 @@ impl Writer {
         let Some(session) = session else { return Ok(false) };
         let (client, prepared) = (&session.main.client, &session.statements);
         let mut steps = vec![
-            simple(client, if self.early { BEGIN_EARLY } else { BEGIN }),
+            simple(client, if self.early { sql::BEGIN_EARLY } else { sql::BEGIN }),
             // Takes the lock.
             execute(
                 client,
@@ -163,7 +163,7 @@ impl Writer {
         };
         let written = match answers {
             Ok(answers) if is_not_as_assumed(&answers) => return Ok(false),
-            Ok(answers) => outcome(answers),
+            Ok(answers) => outcome_of_whole(answers),
             Err(elapsed) => Err(BackendError::OutcomeUnknown { source: elapsed.into() }),
         };
         let confirmed = match (written, &session.flusher) {
@@ -256,11 +256,8 @@ impl Open {
     }
 
     /// Takes note of what became of a transaction whose statements were all sent.
-    pub(super) fn conclude(&mut self, answers: Result<Vec<Result<u64, Error>>, Elapsed>) -> Result<(), BackendError> {
-        let concluded = match answers {
-            Ok(answers) => outcome(answers),
-            Err(elapsed) => Err(BackendError::OutcomeUnknown { source: elapsed.into() }),
-        };
+    pub(super) fn conclude(&mut self, outcome: Result<Result<(), BackendError>, Elapsed>) -> Result<(), BackendError> {
+        let concluded = outcome.unwrap_or_else(|elapsed| Err(BackendError::OutcomeUnknown { source: elapsed.into() }));
         match concluded {
             Err(BackendError::OutcomeUnknown { .. }) => self.discard(),
             _ => self.ended = true,
@@ -321,7 +318,7 @@ impl Transaction for PostgresTransaction {
         ));
         steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
-        self.open.conclude(answers)?;
+        self.open.conclude(answers.map(outcome))?;
         self.confirm().await
     }
 }
