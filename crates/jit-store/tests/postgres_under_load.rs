@@ -216,7 +216,8 @@ impl Background {
         let (note, noted) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (log, told) = (log.clone(), stop.clone());
-        let load = Load { tasks: 16, shared: 2, process, seed: seed() };
+        // Enough for two batches at a time.
+        let load = Load { tasks: 128, shared: 2, process, seed: seed() };
         let running = tokio::spawn(async move {
             let publisher = keep_publishing(log.clone(), told.clone());
             let tally = load.run(&log, told, note).await;
@@ -310,7 +311,7 @@ async fn killed_writers_lose_nothing_acknowledged() {
     let ground = Ground::on(&server).await;
     let mut acknowledged = Vec::new();
     for round in 1..=rounds() {
-        let process = Process::start(&ground, round, 16, 2);
+        let process = Process::start(&ground, round, 128, 2);
         // Not a test of time: any moment is as good as another, and each round finds another one.
         tokio::time::sleep(Duration::from_millis(300 + choice(round, 500))).await;
         acknowledged.extend(tokio::task::spawn_blocking(|| process.kill()).await.unwrap());
@@ -374,6 +375,31 @@ async fn connections_cut_around_a_commit_lose_and_double_nothing() {
     let whole = assert_whole(&log, &*backend, &acknowledged).await;
     println!("{whole:?}, {tally:?}, {} cuts", proxy.cuts());
     assert_eq!(whole.records, 2 + tally.appended, "what was tried again is there once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_cancelled_at_random_lose_and_double_nothing() {
+    let server = TestPostgres::durable();
+    let ground = Ground::on(&server).await;
+    let (log, backend) = ground.open().await;
+    let mut acknowledged = Vec::new();
+    let mut load = Background::start(&log, 1);
+    let admin = ground.database.connect().await;
+    let cancel = "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        admin.query_one(cancel, &[]).await.unwrap();
+        // Another moment of the transaction each time.
+        tokio::time::sleep(Duration::from_micros(choice(begun.elapsed().as_micros() as u64, 3000))).await;
+    }
+    load.acknowledged(20, &mut acknowledged).await;
+    let tally = load.finish(&mut acknowledged).await;
+    assert!(tally.again > 0, "nothing was cancelled");
+    let whole = assert_whole(&log, &*backend, &acknowledged).await;
+    println!("{whole:?}, {tally:?}");
+    let (again, backend) = ground.open().await;
+    assert_whole(&again, &*backend, &acknowledged).await;
 }
 
 /// A disk of its own in memory, that runs full soon.
