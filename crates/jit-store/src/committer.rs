@@ -158,19 +158,16 @@ impl Committer {
 
     async fn settle(&mut self, landed: Landed) {
         let Flight { submissions, written, first, tree, .. } = landed.flight;
-        let outcome = match landed.answer {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                self.ground = None;
-                return self.commit(submissions).await;
-            }
+        let written_as_sent = match landed.answer {
+            Ok(answer) => Ok(answer),
             Err(error) => {
                 self.ground = None;
                 self.find_out(Some(first), error).await
             }
         };
-        match outcome {
-            Ok(()) => {
+        match written_as_sent {
+            Ok(false) => self.commit(submissions).await,
+            Ok(true) => {
                 self.grown(tree);
                 for (submission, records) in submissions.into_iter().zip(written) {
                     // Whoever appended may have gone; what was written stays.
@@ -197,7 +194,14 @@ impl Committer {
     /// Commits under the lock. Nothing else is under way.
     async fn commit(&mut self, batch: Vec<Submission>) {
         self.ground = None;
-        match self.try_commit(&batch).await {
+        let outcomes = loop {
+            match self.try_commit(&batch).await {
+                Ok(Some(outcomes)) => break Ok(outcomes),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        match outcomes {
             Ok(outcomes) => {
                 for (submission, outcome) in batch.into_iter().zip(outcomes) {
                     let _ = submission.answer.send(self.written(outcome).await);
@@ -221,11 +225,12 @@ impl Committer {
         }
     }
 
-    /// Commits all requests that hold. An error means that none was committed.
+    /// Commits all requests that hold; `None` if somebody else wrote one of them meanwhile. An error means that none was
+    /// committed.
     async fn try_commit(
         &mut self,
         submissions: &[Submission],
-    ) -> Result<Vec<Result<Admitted, AppendError>>, AppendError> {
+    ) -> Result<Option<Vec<Result<Admitted, AppendError>>>, AppendError> {
         let requests = || submissions.iter().map(|submission| &submission.request);
         let want = Wanted::by(requests());
         let (transaction, tree) = self.begin(&want).await?;
@@ -247,14 +252,16 @@ impl Committer {
             }
         }
         if let Some((batch, tree)) = sequencer.finish() {
-            self.write(transaction, batch).await?;
+            if !self.write(transaction, batch).await? {
+                return Ok(None);
+            }
             self.grown(tree);
             // What is declared in stream `gov` counts when it was read.
             if self.wary == 0 && !requests().any(|request| request.appends_to(StreamId::Gov)) {
                 self.ground = Some(Ground { incarnation, gov, tree: self.tree.clone() });
             }
         }
-        Ok(outcomes)
+        Ok(Some(outcomes))
     }
 
     /// Takes the lock and makes sure that the log is the one this process knows.
@@ -320,33 +327,33 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits; if the answer is lost, finds out whether the batch is there.
-    async fn write(&self, transaction: Box<dyn Transaction>, batch: Batch) -> Result<(), AppendError> {
+    /// Commits; if the answer is lost, finds out as [`find_out`](Self::find_out) does.
+    async fn write(&self, transaction: Box<dyn Transaction>, batch: Batch) -> Result<bool, AppendError> {
         let first = first_of(&batch);
         match transaction.commit(batch).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(error) => self.find_out(first, error).await,
         }
     }
 
-    /// Whether a batch is there although its answer is an error.
-    async fn find_out(&self, first: Option<(RecordKey, Known)>, error: BackendError) -> Result<(), AppendError> {
+    /// Whether a batch is there although its answer is an error; `false` if it is not, and its first record came into the log by
+    /// another one: a caller may have repeated the request.
+    async fn find_out(&self, first: Option<(RecordKey, Known)>, error: BackendError) -> Result<bool, AppendError> {
         let lost = match error {
             BackendError::OutcomeUnknown { .. } => error,
             error => return Err(not_appended(error)),
         };
         let Some((record, known)) = first else {
-            return Err(not_appended(lost));
+            return Err(not_appended(BackendError::Unavailable { source: lost.into() }));
         };
         let begin = Begin { records: vec![record], ..Begin::default() };
         for attempt in 0..LOOK_AGAIN {
             tokio::time::sleep(LOOK_AGAIN_AFTER.saturating_mul(1 << attempt)).await;
             // Under the lock nobody can still be writing the batch.
             if let Ok(transaction) = self.context.backend.begin(begin.clone()).await {
-                return match transaction.locked().known.first() {
-                    Some(Some(found)) if *found == known => Ok(()),
-                    Some(None) => Err(not_appended(lost)),
-                    _ => Err(damaged(ReadError::corrupt("a lost batch came back in another place"))),
+                return match transaction.locked().known.first().copied().flatten() {
+                    Some(found) => Ok(found == known),
+                    None => Err(not_appended(BackendError::Unavailable { source: lost.into() })),
                 };
             }
         }

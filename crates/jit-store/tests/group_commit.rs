@@ -11,6 +11,7 @@ use jit_store::{
     AppendError, AppendRequest, Begin, GOVERNANCE_CLASS, InvalidRequest, Log, MAX_REQUEST_RECORDS, MemoryBackend,
 };
 use jit_testkit::{Calls, FailingBackend, Fault};
+use support::doctored::{Doctored, Edit};
 use support::{CLASS, FIRST, World, append, begin, case, chain, draft, heartbeat, key, publish, record, root_of_rows};
 
 fn conflict(error: &AppendError) -> bool {
@@ -205,10 +206,38 @@ async fn a_lost_answer_is_looked_up() {
         let request = begin(&log, 1, 2);
         let result = log.append(request.clone()).await;
         assert_eq!(result.is_ok(), written, "{result:?}");
+        if let Err(error) = result {
+            let AppendError::Backend(error) = error else { panic!("{error:?}") };
+            assert!(error.is_retryable(), "nothing was written: {error:?}");
+        }
         assert_eq!(log.size().await.unwrap(), if written { FIRST + 2 } else { FIRST });
         assert_eq!(log.append(request).await.unwrap().is_repeated(), written);
         assert_eq!(root_of_rows(&*world.backend).await.0, FIRST + 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_repeated_in_the_next_batch_is_there_once_when_both_answers_are_lost() {
+    let backend = Doctored::new(MemoryBackend::new(), Edit::default());
+    let world = World::over(Arc::new(backend.clone()));
+    let log = world.create().await;
+    append(&log, begin(&log, 1, 1)).await;
+    backend.set(Edit { flights_lost: true, ..Edit::default() });
+    let request = begin(&log, 2, 1);
+    // First among its batch, of as many as are worth sending beside another.
+    let others = (3..23).map(|number| begin(&log, number, 1));
+    let requests: Vec<_> = [request.clone(), request].into_iter().chain(others).collect();
+    let mut appending = Vec::new();
+    for request in requests {
+        let log = log.clone();
+        appending.push(tokio::spawn(async move { log.append(request).await }));
+        backend.flights.subscribe().wait_for(|flights| *flights >= 1).await.unwrap();
+    }
+    for (at, appended) in appending.into_iter().enumerate() {
+        assert_eq!(appended.await.unwrap().unwrap().is_repeated(), at == 1);
+    }
+    assert_eq!(*backend.flights.borrow(), 2);
+    assert_eq!(root_of_rows(&*world.backend).await.0, FIRST + 22);
 }
 
 #[tokio::test(start_paused = true)]

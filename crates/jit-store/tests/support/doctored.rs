@@ -7,10 +7,11 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Incarnation, Lease,
-    LeaseKey, LeaseRequest, Locked, LookupKey, MemoryBackend, Projections, Rebuild, RecordKey, Row, StreamKey,
+    Assumed, Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, HashBytes, Head, Incarnation,
+    Lease, LeaseKey, LeaseRequest, Locked, LookupKey, MemoryBackend, Projections, Rebuild, RecordKey, Row, StreamKey,
     StreamState, TileKey, TileRow, Transaction, TreeNodes, TreeRead,
 };
+use tokio::sync::watch;
 
 type Change<T> = Option<fn(&mut T)>;
 
@@ -26,6 +27,8 @@ pub(crate) struct Edit {
     /// Tiles that are gone.
     pub(crate) no_tiles: bool,
     pub(crate) incarnation: u8,
+    /// Of two batches sent without the lock the first is written, and both answers are lost.
+    pub(crate) flights_lost: bool,
 }
 
 /// Falsifies what a memory backend answers.
@@ -33,6 +36,8 @@ pub(crate) struct Edit {
 pub(crate) struct Doctored {
     pub(crate) inner: MemoryBackend,
     edit: Arc<Mutex<Edit>>,
+    /// How many batches were sent of those whose answers are lost.
+    pub(crate) flights: Arc<watch::Sender<u64>>,
 }
 
 impl std::fmt::Debug for Doctored {
@@ -43,7 +48,7 @@ impl std::fmt::Debug for Doctored {
 
 impl Doctored {
     pub(crate) fn new(inner: MemoryBackend, edit: Edit) -> Self {
-        Self { inner, edit: Arc::new(Mutex::new(edit)) }
+        Self { inner, edit: Arc::new(Mutex::new(edit)), ..Self::default() }
     }
 
     pub(crate) fn set(&self, edit: Edit) {
@@ -85,6 +90,28 @@ impl Backend for Doctored {
         locked.leaves = Self::changed(edit.leaves, (from, locked.leaves)).1;
         locked.incarnation = Incarnation::from_bytes([edit.incarnation; 16]);
         Ok(Box::new(DoctoredTransaction { inner, locked }))
+    }
+
+    async fn write_if(&self, assumed: Assumed, batch: Batch) -> Result<bool, BackendError> {
+        let lost = self.edit().flights_lost;
+        if lost {
+            self.flights.send_modify(|flights| *flights += 1);
+        }
+        if !lost || *self.flights.borrow() == 1 {
+            let streams = assumed.streams.iter().map(|(key, _)| *key).collect();
+            let records = batch.rows.iter().map(|row| row.record).collect();
+            let transaction = self.begin(Begin { streams, records, leaves_from: assumed.head.size }).await?;
+            let locked = transaction.locked();
+            if !assumed.holds(locked) || locked.known.iter().any(Option::is_some) {
+                return Ok(false);
+            }
+            transaction.commit(batch).await?;
+        }
+        if lost {
+            self.flights.subscribe().wait_for(|flights| *flights == 2).await.unwrap();
+            return Err(BackendError::OutcomeUnknown { source: "the answer is lost".into() });
+        }
+        Ok(true)
     }
 
     async fn head(&self) -> Result<Head, BackendError> {
