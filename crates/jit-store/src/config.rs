@@ -95,7 +95,8 @@ impl LogConfig {
         self
     }
 
-    /// How many appends may wait before [`Overloaded`](crate::AppendError::Overloaded) is answered. The default is 4,096.
+    /// How many appends may wait, beside those under way and up to 1,024 collected for the next batch, before
+    /// [`Overloaded`](crate::AppendError::Overloaded) is answered. The default is 4,096.
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
         self
