@@ -345,3 +345,41 @@ async fn a_process_ended_in_the_middle_leaves_its_outcome_unknown() {
     held.rollback().await.unwrap();
     assert_eq!(append(&*backend, 1).await, 2);
 }
+
+async fn wait_for_standby(client: &tokio_postgres::Client, name: &str) {
+    client.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'")).await.unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    while client.query_one("SHOW synchronous_standby_names", &[]).await.unwrap().get::<_, &str>(0) != name {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_record_that_the_standby_lacks() {
+    let server = TestPostgres::durable();
+    let database = server.database().await;
+    let config = PostgresConfig::new(database.config.clone()).statement_timeout(Duration::from_millis(500));
+    PostgresBackend::migrate(&config).await.unwrap();
+    let backend = Arc::new(PostgresBackend::connect(config).await.unwrap());
+    backend.create(vec![], batch(0, 1)).await.unwrap();
+    let client = database.connect().await;
+    wait_for_standby(&client, "ghost").await;
+    let appending = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { backend.begin(Begin::default()).await.unwrap().commit(batch(1, 1)).await }
+    });
+    // As a new connection ends the last one's process, which waits for the standby.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while client.query_opt(end, &[]).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = appending.await.unwrap().unwrap_err();
+    assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
+    let want = Begin { records: vec![record(1)], ..Begin::default() };
+    let error = backend.begin(want.clone()).await.unwrap_err();
+    assert!(matches!(error, BackendError::Unavailable { .. }), "the primary alone has it: {error:?}");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    assert_eq!(client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0), 0, "nothing is left behind");
+    wait_for_standby(&client, "").await;
+    assert!(backend.begin(want).await.unwrap().locked().known[0].is_some());
+}

@@ -16,6 +16,10 @@ use super::value::get;
 use crate::backend::BackendError;
 use crate::row::Incarnation;
 
+/// How often, and after how long, to look whether a process is gone.
+const LOOKS: u32 = 50;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// Makes connections that are ready for work.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -30,8 +34,8 @@ pub(super) struct Connector {
 #[derive(Debug)]
 pub(super) struct ServerProcess {
     pid: i32,
-    /// Processes are numbered again and again.
-    started: String,
+    /// Processes are numbered again and again. Hidden from a user that set a role which is not a member of it.
+    started: Option<String>,
 }
 
 /// A connection, which goes with this value.
@@ -125,10 +129,16 @@ impl Session {
         Ok(ServerProcess { pid: get(&row, 0)?, started: get(&row, 1)? })
     }
 
-    /// Returns when the process of another connection does nothing any more.
+    /// Returns when the process of another connection does nothing any more: it is ended, or waited for where it cannot be.
     pub(super) async fn end(&self, other: &ServerProcess) -> Result<(), BackendError> {
-        let row = self.client.query_one(sql::END, &[&other.pid, &other.started]).await.map_err(failed)?;
-        if get(&row, 0)? { Ok(()) } else { Err(unavailable("the last connection still works on a transaction")) }
+        for _ in 0..LOOKS {
+            let row = self.client.query_one(sql::END, &[&other.pid, &other.started]).await.map_err(failed)?;
+            if get(&row, 0)? {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        Err(unavailable("the last connection still works on a transaction"))
     }
 
     /// Which server this is, and the how-many-th connection of this process to it.

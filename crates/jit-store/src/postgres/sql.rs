@@ -9,9 +9,15 @@ pub(super) const PAGE_ROWS: i64 = 1024;
 
 pub(super) const CREATED: &str = r#"SELECT meta FROM "{schema}".log"#;
 pub(super) const HEAD: &str = r#"SELECT size, root, frontier, lazy FROM "{schema}".head"#;
-/// Ends a process of the server, if it is still there, and says whether it is gone.
-pub(super) const END: &str = "SELECT coalesce(bool_and(pg_terminate_backend(pid, 5000)), true) FROM pg_stat_activity \
-                              WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+/// Ends a process of the server, if it is still there, and says whether it is gone. When it started may be hidden from this user,
+/// who may not end it either.
+pub(super) const END: &str = r"
+    SELECT coalesce(bool_and(CASE
+        WHEN $2::text IS NULL OR backend_start IS NULL THEN false
+        WHEN extract(epoch FROM backend_start)::text = $2 THEN pg_terminate_backend(pid, 5000)
+        ELSE true
+    END), true)
+    FROM pg_stat_activity WHERE pid = $1 AND pid <> pg_backend_pid()";
 /// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
 pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '')";
 
@@ -137,7 +143,7 @@ pub(super) const BEGIN_EARLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ 
 pub(super) const BEGIN_REBUILD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'; \
                                         SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
 
-pub(super) const LOCK_HEAD: &str = r#"SELECT size, root, frontier, lazy, room FROM "{schema}".head FOR UPDATE"#;
+pub(super) const LOCK_HEAD: &str = r#"SELECT size, root, frontier, room FROM "{schema}".head FOR UPDATE"#;
 pub(super) const WANTED_STREAMS: &str = r#"
     SELECT s.next, s.leaf, s.closed FROM unnest($1::bytea[]) WITH ORDINALITY AS w (stream, ord)
     LEFT JOIN LATERAL (

@@ -113,10 +113,11 @@ impl Writer {
         let (streams, known, leaves) = (streams.map_err(failed)?, known.map_err(failed)?, leaves.map_err(failed)?);
         let incarnation = session.incarnation;
         let locked = locked(&head_row, &streams, &known, &leaves, incarnation)?;
-        let (lazy, room): (bool, u64) = (get(&head_row, 3)?, unsigned(&head_row, 4)?);
+        let room = unsigned(&head_row, 3)?;
         session.room.store(room, Ordering::Relaxed);
-        // Whoever finds a record is told that it is durable.
-        if lazy && locked.known.iter().any(Option::is_some) {
+        // Whoever finds a record is told that it is durable. Its own commit may have been ended while it waited for a standby, which
+        // shows it without one: a flush waits for the standby too.
+        if locked.known.iter().any(Option::is_some) {
             self.flush(session).await?;
         }
         Ok(PostgresTransaction { open, locked, room, patience: self.patience })
@@ -215,7 +216,13 @@ impl Writer {
         if let Some(flusher) = &session.flusher {
             return flush(flusher, self.patience).await;
         }
-        flush(&self.connector.session().await?, self.patience).await?;
+        let flusher = self.connector.session().await?;
+        let process = flusher.process().await?;
+        if let Err(error) = flush(&flusher, self.patience).await {
+            // What waits for a standby does not notice that its client is gone.
+            self.connector.session().await?.end(&process).await?;
+            return Err(error);
+        }
         // It still answers, so the server that flushed is the one that was read from.
         session.main.client.batch_execute("").await.map_err(failed)
     }
