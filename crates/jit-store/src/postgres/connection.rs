@@ -160,3 +160,44 @@ impl Session {
         Ok(Incarnation::from_bytes(bytes))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use jit_testkit::TestPostgres;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_session_ends_its_own_process() {
+        let server = TestPostgres::shared();
+        let database = server.database().await;
+        let connector = Connector::new(&PostgresConfig::new(database.config.clone()));
+        let session = connector.session().await.unwrap();
+        session.end(&session.process().await.unwrap()).await.unwrap();
+        let other = connector.session().await.unwrap();
+        session.end(&other.process().await.unwrap()).await.unwrap();
+        assert!(other.process().await.is_err(), "another one's it ends");
+        session.process().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_shows_no_start_is_waited_for() {
+        let server = TestPostgres::shared();
+        let database = server.database().await;
+        let role = database.name();
+        let admin = database.connect().await;
+        admin.batch_execute(&format!("CREATE ROLE \"{role}\"")).await.unwrap();
+        let mut config = database.config.clone();
+        config.options(format!("-c role={role}"));
+        let connector = Connector::new(&PostgresConfig::new(config));
+        let (session, other) = (connector.session().await.unwrap(), connector.session().await.unwrap());
+        let process = other.process().await.unwrap();
+        assert_eq!(process.started, None, "the test needs a role from which it is hidden");
+        session.end(&process).await.unwrap_err();
+        other.process().await.unwrap();
+        drop(other);
+        session.end(&process).await.unwrap();
+        admin.batch_execute(&format!("DROP ROLE \"{role}\"")).await.unwrap();
+    }
+}
