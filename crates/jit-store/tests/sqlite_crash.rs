@@ -2,6 +2,9 @@
 //!
 //! Each test starts its own executable again as that process, told by environment variables what to do. The process prints a line
 //! for every append that was acknowledged.
+//!
+//! `JIT_SOAK_ROUNDS` says how often it is killed and how often the disk runs full (3 each by default), `JIT_SOAK_SEED` where the
+//! choices start.
 #![cfg(all(feature = "sqlite", unix))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 #![allow(clippy::print_stdout, reason = "acknowledgements are printed")]
@@ -21,8 +24,8 @@ use jit_store::{
     AppendError, Backend, BackendError, Ed25519Signer, FileAnchor, Log, LogConfig, OsEntropy, SqliteBackend,
     SqliteError, SystemClock,
 };
-use jit_testkit::SeededEntropy;
-use support::{ORIGIN, begin, case, key, retention};
+use jit_testkit::{SeededEntropy, load::assert_whole};
+use support::{FIRST, ORIGIN, begin, case, key, retention};
 
 /// Tells a process of the test's own what to do, and with which folder.
 const DEED: &str = "JIT_SQLITE_DEED";
@@ -66,6 +69,7 @@ async fn deed() -> Option<String> {
         "load" => append_for_ever(Path::new(&folder), first).await,
         "singly" => append_singly(Path::new(&folder), first).await,
         "full" => append_until_full(Path::new(&folder), first).await,
+        "full for many" => append_until_full_for_many(Path::new(&folder), first).await,
         "flushes that fail" => append_until_a_flush_fails(Path::new(&folder), first).await,
         "open" => match SqliteBackend::open(Path::new(&folder).join("evidence.db")).await {
             Err(SqliteError::InUse { .. }) => println!("in use"),
@@ -125,6 +129,37 @@ async fn append_until_full(folder: &Path, first: u64) {
     assert_eq!(backend.head().await.unwrap().size, size, "reads go on, and find nothing new");
 }
 
+/// Many tasks, each until it is refused; some wait for receipts, so that checkpoints find no room either.
+async fn append_until_full_for_many(folder: &Path, first: u64) {
+    let (backend, log) = open(folder).await;
+    let next = Arc::new(AtomicU64::new(first));
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let (log, next) = (log.clone(), next.clone());
+        tasks.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                match log.append(begin(&log, number, 20)).await {
+                    Ok(appended) => {
+                        println!("ack {number} {}", appended.records()[0].index());
+                        if writer % 4 == 0 {
+                            appended.receipt().await.ok();
+                        }
+                    }
+                    Err(AppendError::Backend(error)) if matches!(*error, BackendError::Unavailable { .. }) => {
+                        println!("refused {number}");
+                        break;
+                    }
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    let head = backend.head().await.unwrap();
+    assert_eq!(backend.scan_records(None, usize::MAX).await.unwrap().len() as u64, head.size, "reads go on");
+}
+
 /// Dies at once when an append fails, so that no later write hides what the failure left.
 async fn append_until_a_flush_fails(folder: &Path, first: u64) {
     let (_, log) = open(folder).await;
@@ -163,8 +198,10 @@ fn numbers(word: &str, line: &str) -> Option<Vec<u64>> {
 struct Printed {
     /// Cases and indexes.
     acknowledged: Vec<(u64, u64)>,
-    /// The case that was answered not to have been written.
-    refused: Option<u64>,
+    /// Cases that were answered not to have been written.
+    refused: Vec<u64>,
+    /// Whether the process ended by itself, and well.
+    ended: bool,
 }
 
 /// Reads what a process prints until `enough` acknowledgements, kills it there, and reads what it still said.
@@ -173,7 +210,7 @@ fn printed(mut child: Child, enough: usize) -> Printed {
     let lines = BufReader::new(child.stdout.take().unwrap());
     for line in lines.lines() {
         let line = line.unwrap();
-        printed.refused = printed.refused.or(numbers("refused", &line).map(|refused| refused[0]));
+        printed.refused.extend(numbers("refused", &line).map(|refused| refused[0]));
         if let Some(ack) = numbers("ack", &line) {
             printed.acknowledged.push((ack[0], ack[1]));
             if printed.acknowledged.len() == enough {
@@ -181,11 +218,12 @@ fn printed(mut child: Child, enough: usize) -> Printed {
             }
         }
     }
-    child.wait().unwrap();
+    printed.ended = child.wait().unwrap().success();
     printed
 }
 
-/// Opens the log with its anchor and checks that what was acknowledged is there, each once and in its place.
+/// Opens the log with its anchor and checks that what was acknowledged is there, each once and in its place, and that everything
+/// stored holds together.
 async fn check(folder: &Path, acknowledged: &[(u64, u64)], records_per_case: u64) -> u64 {
     let (backend, log) = open(folder).await;
     let indexes: Vec<u64> = acknowledged.iter().map(|(_, index)| *index).collect();
@@ -201,7 +239,7 @@ async fn check(folder: &Path, acknowledged: &[(u64, u64)], records_per_case: u64
     assert_eq!(streams.iter().map(|(_, state)| state.next).sum::<u64>(), head.size, "every record in one stream");
     let records = backend.scan_records(None, usize::MAX).await.unwrap();
     assert_eq!(records.len() as u64, head.size, "every record once");
-    assert_eq!(log.publish().await.unwrap().checkpoint().size(), head.size);
+    assert_eq!(assert_whole(&log, &*backend, &[]).await.records, head.size);
     head.size
 }
 
@@ -210,7 +248,7 @@ async fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
     if deed().await.is_some() {
         return;
     }
-    let rounds = env::var("JIT_SOAK_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let rounds = rounds();
     let folder = tempfile::tempdir().unwrap();
     drop(create(folder.path()).await);
     let entropy = SeededEntropy::new(11);
@@ -230,6 +268,10 @@ async fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
     wait_for_lock(folder.path()).await;
     let size = check(folder.path(), &all, 1).await;
     println!("{rounds} rounds, {} acknowledged, all there, {size} records", all.len());
+}
+
+fn rounds() -> u64 {
+    env::var("JIT_SOAK_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap())
 }
 
 /// Until the tasks of a log that was dropped have let go of the file.
@@ -304,7 +346,7 @@ async fn what_was_answered_not_to_be_written_does_not_come_back() {
         all.extend(printed.acknowledged);
         check(folder.path(), &all, 1).await;
         wait_for_lock(folder.path()).await;
-        if let Some(number) = printed.refused {
+        for number in printed.refused {
             let (_, log) = open(folder.path()).await;
             assert_eq!(log.stream(&case(number)).await.unwrap().len(), 0, "round {round}");
             refused += 1;
@@ -326,14 +368,51 @@ async fn a_disk_that_is_full_refuses_whole_appends_until_there_is_room() {
     let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""];
     let name = "a_disk_that_is_full_refuses_whole_appends_until_there_is_room";
     let child = process(name, "full", folder.path(), 1, &limited).spawn().unwrap();
-    let Printed { acknowledged, refused } = printed(child, usize::MAX);
+    let Printed { acknowledged, refused, ended } = printed(child, usize::MAX);
+    assert!(ended, "the process failed");
     assert!(acknowledged.len() > 10, "{} acknowledged", acknowledged.len());
-    assert_eq!(refused, Some(CASES + acknowledged.len() as u64));
+    assert_eq!(refused, [CASES + acknowledged.len() as u64]);
     let size = check(folder.path(), &acknowledged, 20).await;
     assert!(size < (acknowledged.len() as u64 + 1) * 20, "the append that failed left nothing");
     wait_for_lock(folder.path()).await;
     let (_, log) = open(folder.path()).await;
     log.append(begin(&log, 2 * CASES, 20)).await.unwrap().receipt().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_runs_full_under_many_writers_keeps_what_was_acknowledged_and_no_more() {
+    if deed().await.is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(folder.path()).await);
+    let entropy = SeededEntropy::new(env::var("JIT_SOAK_SEED").map_or(13, |seed| seed.parse().unwrap()));
+    let (mut all, mut refused) = (Vec::new(), 0);
+    for round in 1..=rounds() {
+        wait_for_lock(folder.path()).await;
+        let mut random = [0; 2];
+        entropy.fill(&mut random).unwrap();
+        // In blocks of 512 bytes: room for what is there, and for 256 KiB to 1.25 MiB more.
+        let used = std::fs::metadata(folder.path().join("evidence.db")).unwrap().len() / 512;
+        let limit = used + 512 + u64::from(u16::from_be_bytes(random) % 2048);
+        let limited = ["sh", "-c", &format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"")];
+        let name = "a_disk_that_runs_full_under_many_writers_keeps_what_was_acknowledged_and_no_more";
+        let child = process(name, "full for many", folder.path(), round, &limited).spawn().unwrap();
+        let printed = printed(child, usize::MAX);
+        assert!(printed.ended, "round {round}: the process failed");
+        assert_eq!(printed.refused.len() as u64, WRITERS, "round {round}: each writer found the disk full");
+        all.extend(printed.acknowledged);
+        let size = check(folder.path(), &all, 20).await;
+        assert_eq!(size, FIRST + 20 * all.len() as u64, "round {round}: what was refused left nothing");
+        wait_for_lock(folder.path()).await;
+        let (_, log) = open(folder.path()).await;
+        for number in printed.refused {
+            assert_eq!(log.stream(&case(number)).await.unwrap().len(), 0, "round {round}");
+            refused += 1;
+        }
+    }
+    assert!(!all.is_empty(), "there was never room");
+    println!("{} rounds, {} acknowledged, {refused} refused", rounds(), all.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
