@@ -1,5 +1,6 @@
 //! A network between client and server that fails at the worst moment.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,10 +32,53 @@ pub struct CuttingProxy {
 
 #[derive(Debug)]
 struct Plan {
-    next: Mutex<Option<Cut>>,
+    next: Mutex<Option<Planned>>,
     /// Counts up when all connections are cut.
     severed: watch::Sender<u64>,
     made: watch::Sender<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    cut: Cut,
+    /// What a statement of the transaction says; `None` for any transaction.
+    after: Option<&'static str>,
+}
+
+impl Plan {
+    fn arm(&self, planned: Planned) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(planned);
+    }
+
+    /// What is to be done at the `COMMIT` of a transaction, which is then no longer planned.
+    fn take(&self, transaction: &Transaction) -> Option<Planned> {
+        let fits = |planned: &mut Planned| planned.after.is_none_or(|text| transaction.says(text));
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take_if(fits)
+    }
+}
+
+/// The statements of one connection: all that were prepared, and those of the transaction.
+#[derive(Debug, Default)]
+struct Transaction {
+    prepared: HashMap<Vec<u8>, Vec<u8>>,
+    ran: HashSet<Vec<u8>>,
+}
+
+impl Transaction {
+    /// Takes note of a message, which a statement's name and text (`P`), or a portal's and a statement's name (`B`) begin.
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        let mut words = body.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+        match (kind, words.next(), words.next()) {
+            (b'P', Some(name), Some(text)) => drop(self.prepared.insert(name, text)),
+            (b'B', _, Some(name)) => self.ran.extend(self.prepared.get(&name).cloned()),
+            (b'Q', Some(text), _) if text.starts_with(b"BEGIN") => self.ran.clear(),
+            _ => {}
+        }
+    }
+
+    fn says(&self, text: &str) -> bool {
+        self.ran.iter().any(|ran| ran.windows(text.len()).any(|part| part == text.as_bytes()))
+    }
 }
 
 impl CuttingProxy {
@@ -65,7 +109,12 @@ impl CuttingProxy {
 
     /// Cuts the connection on which the next `COMMIT` comes.
     pub fn cut_at_commit(&self, cut: Cut) {
-        *self.plan.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+        self.plan.arm(Planned { cut, after: None });
+    }
+
+    /// Cuts the connection on which the next `COMMIT` comes of a transaction with a prepared statement that says `text`.
+    pub fn cut_at_commit_after(&self, text: &'static str, cut: Cut) {
+        self.plan.arm(Planned { cut, after: Some(text) });
     }
 
     /// How many connections were cut at a `COMMIT`.
@@ -103,7 +152,7 @@ async fn forward(client: TcpStream, server: (String, u16), plan: &Plan) -> io::R
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let swallow = watch::Sender::new(false);
+    let swallow = watch::Sender::new(None);
     tokio::select! {
         done = requests(from_client, to_server, plan, &swallow) => done,
         done = answers(from_server, to_client, plan, &swallow) => done,
@@ -116,8 +165,9 @@ async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     plan: &Plan,
-    swallow: &watch::Sender<bool>,
+    swallow: &watch::Sender<Option<Planned>>,
 ) -> io::Result<()> {
+    let mut transaction = Transaction::default();
     // The first message has no type.
     let length = from.read_u32().await?;
     to.write_u32(length).await?;
@@ -127,15 +177,16 @@ async fn requests(
         let length = from.read_u32().await?;
         let body = body(&mut from, length).await?;
         if kind == b'Q' && body.starts_with(b"COMMIT") {
-            match plan.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(Cut::BeforeCommit) => {
+            match plan.take(&transaction) {
+                Some(Planned { cut: Cut::BeforeCommit, .. }) => {
                     plan.made.send_modify(|count| *count += 1);
                     return Ok(());
                 }
-                Some(Cut::AfterCommit) => drop(swallow.send_replace(true)),
+                Some(planned) => drop(swallow.send_replace(Some(planned))),
                 None => {}
             }
         }
+        transaction.note(kind, &body);
         to.write_all(&message(kind, length, &body)).await?;
     }
 }
@@ -145,15 +196,19 @@ async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     plan: &Plan,
-    swallow: &watch::Sender<bool>,
+    swallow: &watch::Sender<Option<Planned>>,
 ) -> io::Result<()> {
     loop {
         let kind = from.read_u8().await?;
         let length = from.read_u32().await?;
         let body = body(&mut from, length).await?;
-        if *swallow.borrow() && kind == b'C' && body.starts_with(b"COMMIT") {
+        if kind == b'C' && body.starts_with(b"COMMIT") && swallow.borrow().is_some() {
             plan.made.send_modify(|count| *count += 1);
             return Ok(());
+        }
+        if kind == b'C' && body.starts_with(b"ROLLBACK") {
+            // Nothing was committed: another time.
+            swallow.send_replace(None).into_iter().for_each(|planned| plan.arm(planned));
         }
         to.write_all(&message(kind, length, &body)).await?;
     }
