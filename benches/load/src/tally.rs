@@ -48,10 +48,9 @@ impl Tally {
             latencies.get(last * percent / 100).copied().unwrap_or_default()
         };
         format!(
-            r#"{{"events_per_s":{:.0},"p50_us":{},"p99_us":{},"retries":{}}}"#,
+            r#"{{"events_per_s":{:.0},"percentiles_us":{:?},"retries":{}}}"#,
             latencies.len() as f64 / window.length().as_secs_f64(),
-            percentile(50),
-            percentile(99),
+            (0..=100).map(percentile).collect::<Vec<_>>(),
             self.retries
         )
     }

@@ -13,14 +13,29 @@ use tokio_postgres::config::Host;
 
 use crate::loads::Load;
 
-/// What a load prints.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What the processes of a load did together.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) events_per_s: f64,
+    /// Of all callers of all processes.
     pub(crate) p50_us: f64,
+    /// Of the process that fared worst.
     pub(crate) p99_us: f64,
     /// Appends to a stream nobody else writes to that were refused all the same.
     pub(crate) retries: f64,
+    /// What the process appended that appended least.
+    pub(crate) slowest_per_s: f64,
+    /// What the process appended that appended most.
+    pub(crate) fastest_per_s: f64,
+}
+
+/// What a process prints.
+#[derive(Debug, Deserialize)]
+struct Printed {
+    events_per_s: f64,
+    /// From the shortest latency to the longest.
+    percentiles_us: Vec<f64>,
+    retries: f64,
 }
 
 /// Runs the load for so many seconds.
@@ -55,15 +70,33 @@ pub(crate) async fn measure(
     together(&all)
 }
 
-/// Rates add up; latencies are those of the process that fared worst.
-fn together(all: &[Measured]) -> Result<Measured, Box<dyn Error>> {
-    let first = *all.first().ok_or("no process ran")?;
-    Ok(all.iter().skip(1).fold(first, |sum, one| Measured {
-        events_per_s: sum.events_per_s + one.events_per_s,
-        p50_us: sum.p50_us.max(one.p50_us),
-        p99_us: sum.p99_us.max(one.p99_us),
-        retries: sum.retries + one.retries,
-    }))
+fn together(all: &[Printed]) -> Result<Measured, Box<dyn Error>> {
+    let rates = || all.iter().map(|one| one.events_per_s);
+    let p99s = all.iter().map(|one| one.percentiles_us.get(99).copied().unwrap_or_default());
+    Ok(Measured {
+        events_per_s: rates().sum(),
+        p50_us: median_of_all(all).ok_or("no process ran")?,
+        p99_us: p99s.fold(0.0, f64::max),
+        retries: all.iter().map(|one| one.retries).sum(),
+        slowest_per_s: rates().fold(f64::INFINITY, f64::min),
+        fastest_per_s: rates().fold(0.0, f64::max),
+    })
+}
+
+/// The latency that half of all events took at most; each percentile of a process stands for a hundredth of its events.
+fn median_of_all(all: &[Printed]) -> Option<f64> {
+    let of_one = |one: &'_ Printed| {
+        let weight = one.events_per_s;
+        one.percentiles_us.iter().map(move |us| (*us, weight)).collect::<Vec<_>>()
+    };
+    let mut latencies: Vec<(f64, f64)> = all.iter().flat_map(of_one).collect();
+    latencies.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = latencies.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
+    let below = latencies.iter().scan(0.0, |sum, (us, weight)| {
+        *sum += weight;
+        Some((*us, *sum))
+    });
+    below.into_iter().find(|(_, sum)| *sum >= half).map(|(us, _)| us)
 }
 
 struct Process {
@@ -97,11 +130,11 @@ impl Process {
         Ok(())
     }
 
-    async fn result(mut self) -> Result<Measured, Box<dyn Error>> {
+    async fn result(mut self) -> Result<Printed, Box<dyn Error>> {
         let mut line = String::new();
         self.output.read_line(&mut line).await?;
         match serde_json::from_str(&line) {
-            Ok(measured) => Ok(measured),
+            Ok(printed) => Ok(printed),
             Err(_) => Err(self.complaint().await),
         }
     }
