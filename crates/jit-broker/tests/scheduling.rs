@@ -257,3 +257,27 @@ async fn clocks_five_minutes_off_neither_lengthen_nor_shift_a_window() {
         assert_invariants(world.broker.log(), world.clock.now().at.saturating_add(SKEW)).await;
     }
 }
+
+/// A clock that moves on whenever it is read, as a real one does.
+struct Moving(ManualClock);
+
+impl Clock for Moving {
+    fn now(&self) -> ClockReading {
+        self.0.advance(Duration::from_millis(1));
+        self.0.now()
+    }
+}
+
+#[tokio::test]
+async fn time_that_passes_between_computing_a_window_and_deciding_on_it_refuses_nothing() {
+    let world = World::with_issuer(Arc::new(MemoryTarget::new())).await;
+    let asked = window(Duration::ZERO, HOUR);
+    let case = world.approved("k", request("alice", "database:prod/orders", "read")).await;
+    let moving = world.on_clock(Arc::new(Moving(ManualClock::at(start())))).await;
+    let issued = moving.issue(&key("i"), case, &person("alice").id(), world.issuer_name()).await.unwrap();
+    assert!(issued.descriptor.window.is_within(&asked));
+    let renewed = moving.renew(&key("r"), case, &person("alice").id(), world.issuer_name()).await.unwrap();
+    assert!(renewed.descriptor.window.is_within(&asked));
+    assert!(issued.descriptor.window.start() < renewed.descriptor.window.start());
+    assert_invariants(moving.log(), start().saturating_add(Duration::from_secs(60))).await;
+}

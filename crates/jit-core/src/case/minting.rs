@@ -20,6 +20,9 @@ use crate::{
     window::Window,
 };
 
+/// How long before the decision the issued window may have been computed: targets and policies are asked in between.
+const MAX_LAG: Duration = Duration::from_secs(60);
+
 impl Case {
     /// The window a credential minted now may have at most: what is left of the approved one, its start set back by no
     /// more than `backdate` and never before the approved start, its end never moved, capped by what the issuer can do.
@@ -37,7 +40,7 @@ impl Case {
         if !grant.approved.approved.contains(now) {
             return Err(closed);
         }
-        let longest = Duration::from_secs(capabilities.max_ttl_s.into()).saturating_add(backdate);
+        let longest = longest(capabilities, backdate);
         let window = grant
             .approved
             .approved
@@ -103,7 +106,14 @@ impl Case {
         }
         self.has_parent(intend.parent)?;
         let allowed = self.issuable_window(context.now, intend.backdate, &intend.capabilities)?;
-        if !intend.issued.is_within(&allowed) {
+        // Time has passed since it was computed, so that it may start earlier than one computed now, within bounds; the rest
+        // of what is allowed only narrows or moves on.
+        let earliest = context.now.saturating_sub(intend.backdate).saturating_sub(MAX_LAG);
+        let fits = intend.issued.is_within(&grant.approved.approved)
+            && earliest <= intend.issued.start()
+            && intend.issued.end() <= allowed.end()
+            && intend.issued.duration() <= longest(&intend.capabilities, intend.backdate);
+        if !fits {
             return Err(Refusal::BeyondApproved);
         }
         let record = match self.decide_anew(&intend.evaluated, context)? {
@@ -215,6 +225,11 @@ impl Case {
             Err(refusal) => Decided::refused(refusal),
         }
     }
+}
+
+/// How long a window may be at most that an issuer can serve.
+fn longest(capabilities: &IssuerCapabilities, backdate: Duration) -> Duration {
+    Duration::from_secs(capabilities.max_ttl_s.into()).saturating_add(backdate)
 }
 
 /// Whether what exists is what was intended: same id, issuer and subject, and no longer life (R36, R39).
