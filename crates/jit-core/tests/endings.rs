@@ -14,14 +14,20 @@ use world::{World, decision, person, retain, scope, window, word};
 
 use jit_core::*;
 
-/// A case with an active grant of Alice's, whose credential is a membership if `shared`.
-fn active(world: &mut World, shared: bool) -> (usize, CredentialId) {
+/// A case with an approved grant of Alice's for ten minutes.
+fn approved(world: &mut World) -> usize {
     let case = world.open_case();
     let why = Justification::new("INC-7").unwrap();
     let wanted = scope("database:prod", &["read"]);
     let request = Request::builder(person("alice"), wanted, window(0, 600), why, retain()).build();
     world.act(case, &Command::Submit(request.unwrap())).unwrap();
     world.act(case, &Command::Evaluate(decision(Outcome::Permit, []))).unwrap();
+    case
+}
+
+/// A case with an active grant of Alice's, whose credential is a membership if `shared`.
+fn active(world: &mut World, shared: bool) -> (usize, CredentialId) {
+    let case = approved(world);
     let credential = CredentialId::v8([u8::try_from(case).unwrap(); 16]);
     let mut intend = world.intent(case, credential, decision(Outcome::Permit, []));
     if shared {
@@ -163,4 +169,46 @@ fn what_is_open_is_listed_and_leaves_the_list_when_it_is_settled() {
     world.act(case, &Command::Revocation { credential, outcome }).unwrap();
     assert!(!listed(&world));
     assert_eq!(world.findings(world::at(1_000_000)), []);
+}
+
+#[test]
+fn a_session_may_outlive_the_credential_that_opened_it() {
+    for cuts_sessions in [false, true] {
+        let mut world = World::new();
+        let case = approved(&mut world);
+        let credential = CredentialId::v8([1; 16]);
+        let mut intend = world.intent(case, credential, decision(Outcome::Permit, []));
+        intend.issued = window(0, 60);
+        intend.capabilities.cuts_sessions = cuts_sessions;
+        world.act(case, &Command::Intend(intend)).unwrap();
+        let descriptor = world.descriptor(case, credential);
+        world.act(case, &Command::Issued { credential, descriptor }).unwrap();
+        world.advance(70);
+        world.act(case, &Command::CredentialExpired { credential }).unwrap();
+        let by = EndBy::Other(person("root").id());
+        world.act(case, &Command::End { by, cause: word("told"), reason: None }).unwrap();
+        let residual = end(&world, case).ending.residual;
+        assert_eq!((residual.credentials.len(), residual.sessions), (0, !cuts_sessions));
+        assert_eq!(world.findings(world.now()), []);
+    }
+}
+
+#[test]
+fn a_window_computed_before_the_decision_is_allowed_for_a_minute_and_never_beyond_what_was_approved() {
+    for (seconds, issued, fits) in [
+        (120, window(120, 600), true),
+        (180, window(120, 600), true),
+        (181, window(120, 600), false),
+        (120, window(120, 601), false),
+        (120, window(59, 600), false),
+        (30, window(0, 600), true),
+    ] {
+        let mut world = World::new();
+        let case = approved(&mut world);
+        world.advance(seconds);
+        let mut intend = world.intent(case, CredentialId::v8([1; 16]), decision(Outcome::Permit, []));
+        intend.issued = issued;
+        let expected = if fits { Ok(()) } else { Err(Refusal::BeyondApproved) };
+        assert_eq!(world.act(case, &Command::Intend(intend)), expected, "{seconds} {issued:?}");
+    }
 }

@@ -511,7 +511,9 @@ impl Case {
     /// What may outlive an end at this moment.
     fn residual_access(&self, justified_by_others: bool) -> ResidualAccess {
         let living = self.credentials.iter().filter(|(_, c)| c.may_live());
-        let sessions = living.clone().any(|(_, c)| !c.intended.capabilities.cuts_sessions);
+        // A session outlives the credential that opened it, unless that was never released.
+        let opened = |c: &CaseCredential| c.mint == MintState::Issued || c.may_live();
+        let sessions = self.credentials.values().any(|c| opened(c) && !c.intended.capabilities.cuts_sessions);
         let credentials = living
             .map(|(id, c)| {
                 let why = match (&c.mint, c.intended.capabilities.can_revoke) {
