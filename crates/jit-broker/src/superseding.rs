@@ -1,7 +1,9 @@
 //! A fresh credential takes the place of an earlier one: the intent to take the earlier one back is on record together with
 //! the issuance, so that it is not forgotten if the process ends in between.
 
-use jit_core::{CaseId, Command, CrashClass, CredentialDescriptor, CredentialId, RevocationState, StepOrigin, code};
+use jit_core::{
+    CaseId, Command, CrashClass, CredentialDescriptor, CredentialId, LeafHash, RevocationState, StepOrigin, code,
+};
 
 use crate::{
     broker::Broker,
@@ -41,8 +43,21 @@ impl Broker {
 
     /// Takes back what a turn intended to, the new credential apart. What fails stays due.
     pub(crate) async fn take_superseded_back(&self, turn: &Turn, fresh: CredentialId) {
+        // Others may be taking others back: only what this turn put on record is its own to do.
+        let recorded = match &turn.appended {
+            Some(appended) => appended.receipt().await.map(|r| r.recorded().iter().map(|r| r.leaf()).collect()),
+            None => return,
+        };
+        let recorded: Vec<LeafHash> = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                tracing::warn!(case = %turn.case.id(), %error, "superseded credentials stay for now");
+                return;
+            }
+        };
+        let own = |leaf: Option<LeafHash>| leaf.is_some_and(|leaf| recorded.contains(&leaf));
         let pending = turn.case.credentials().iter().filter(|(_, c)| c.revocation == RevocationState::Pending);
-        for (credential, _) in pending.filter(|(id, _)| **id != fresh) {
+        for (credential, _) in pending.filter(|(id, c)| **id != fresh && own(c.revocation_leaf)) {
             if let Err(error) = self.take_back(turn, *credential).await {
                 tracing::warn!(case = %turn.case.id(), %credential, %error, "a superseded credential stays for now");
             }
