@@ -174,7 +174,7 @@ impl Broker {
             let (parent, guard) = self.parent_of(request.submitted.parent.as_ref(), read.at).await?;
             let guards = match self.standing(&request.submitted.requester, &request.submitted.recipient).await? {
                 Standing::Free(guards) => guards.into_iter().chain(guard).collect(),
-                Standing::Barred(bar) => return Err(self.end_barred(id, bar).await?),
+                Standing::Barred(bar) => return Err(Box::pin(self.end_barred(id, bar)).await?),
             };
             let request = case.standing_request().ok_or_else(|| refused(Refusal::Phase(case.phase())))?;
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, read.at).await?;
@@ -206,7 +206,7 @@ impl Broker {
     }
 
     /// A grant that was approved after its identity was barred ends when it is asked for.
-    async fn end_barred(&self, id: CaseId, bar: Bar) -> Result<BrokerError, BrokerError> {
+    pub(crate) async fn end_barred(&self, id: CaseId, bar: Bar) -> Result<BrokerError, BrokerError> {
         let case = self.load_existing(id).await?;
         let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
         let by = EndBy::Bar { by: bar.by, bar: bar.leaf };
@@ -350,7 +350,7 @@ impl Broker {
             Ok(turn) => match (&turn.outcome, self.proven(&turn, &turn.case, credential).await) {
                 (Ok(()), Ok(recorded)) => match secret.map(|sealed| sealed.open(&recorded)).transpose() {
                     Ok(secret) => {
-                        self.take_superseded_back(&turn, credential).await;
+                        Box::pin(self.take_superseded_back(&turn, credential)).await;
                         return Ok(Issued { descriptor, secret });
                     }
                     Err(error) => error.to_string(),
@@ -359,14 +359,14 @@ impl Broker {
                     let reason = refusal.to_string();
                     if matches!(refusal, Refusal::EndedMeanwhile(_)) {
                         // The record is there; the revocation is recorded like any other.
-                        self.revoke_credentials(&turn.case).await?;
+                        Box::pin(self.revoke_credentials(&turn.case)).await?;
                         return Err(BrokerError::NotReleased { credential, reason });
                     }
                     reason
                 }
                 (Ok(()), Err(error)) => {
                     // The record is there, so its revocation can be recorded like any other.
-                    if self.revoke_credential(case, credential).await.is_ok() {
+                    if Box::pin(self.revoke_credential(case, credential)).await.is_ok() {
                         return Err(BrokerError::NotReleased { credential, reason: error.to_string() });
                     }
                     error.to_string()

@@ -2,10 +2,11 @@
 
 use jit_core::{Case, CaseId, Command, EvaluationPurpose, IssuerName, Open, Refusal, StepOrigin};
 
-use crate::{broker::Broker, error::BrokerError, issuing::Minter, turn::NotTaken};
+use crate::{barring::Standing, broker::Broker, error::BrokerError, issuing::Minter, turn::NotTaken};
 
 impl Broker {
-    /// Opens a scheduled window: asks the policy again and activates the grant, or ends it. What needs no recipient is minted
+    /// Opens a scheduled window: asks the policy again and activates the grant, or ends it, as it does if its identity
+    /// was barred. What needs no recipient is minted
     /// on the way, if the broker was told to; a mint that fails is on record and leaves the holder to ask for another.
     pub(crate) async fn open(&self, id: CaseId) -> Result<(), BrokerError> {
         let case = self.load_existing(id).await?;
@@ -14,7 +15,9 @@ impl Broker {
         }
         if let Some(issuer) = self.unattended(&case) {
             match self.mint_unattended(id, &issuer, false).await {
-                Ok(()) | Err(BrokerError::Refused { refusal: Refusal::NoLongerPermitted, .. }) => return Ok(()),
+                Ok(()) | Err(BrokerError::Refused { refusal: Refusal::NoLongerPermitted | Refusal::Barred(_), .. }) => {
+                    return Ok(());
+                }
                 Err(
                     error @ (BrokerError::MintFailed { .. }
                     | BrokerError::MintUnknown(_)
@@ -39,9 +42,14 @@ impl Broker {
                 return Ok(());
             }
             let (parent, guard) = self.parent_of(request.parent(), now).await?;
+            let guards = match self.standing(request.requester(), request.recipient()).await? {
+                Standing::Free(guards) => guards.into_iter().chain(guard).collect(),
+                // The answer is for whoever asks; nobody does.
+                Standing::Barred(bar) => return Box::pin(self.end_barred(id, bar)).await.map(|_| ()),
+            };
             let evaluated = self.evaluate(&request, EvaluationPurpose::Issuance, now).await?;
             let command = Command::Open(Open { evaluated, parent });
-            match self.try_turn(case, &[command], &StepOrigin::internal(retain), guard.into_iter().collect()).await {
+            match self.try_turn(case, &[command], &StepOrigin::internal(retain), guards).await {
                 Ok(turn) => {
                     return match turn.outcome {
                         Ok(()) => Ok(()),
