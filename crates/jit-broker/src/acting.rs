@@ -120,7 +120,11 @@ impl Broker {
         let id = by.id();
         let command = Command::CloseObligation { obligation, by, finding, text };
         let repeats = |event: &Event| matches!(event, Event::ObligationClosed(e) if e.obligation == obligation);
-        self.act(key, case, &id, &command, repeats).await
+        let phase = self.act(key, case, &id, &command, repeats).await?;
+        if let Err(error) = self.settle(case).await {
+            tracing::warn!(%case, %error, "a case without open obligations is closed later");
+        }
+        Ok(phase)
     }
 
     async fn act(

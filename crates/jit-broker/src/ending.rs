@@ -105,30 +105,35 @@ impl Broker {
         self.after_end(turn.case).await
     }
 
-    /// What follows an end: what hangs below ends too, credentials are taken back, and the case is closed once it can be.
-    /// Done again whenever it is due; what was done is not done twice.
+    /// What follows an end: credentials are taken back, what hangs below ends too, and the case is closed once it can be.
+    /// Done again whenever it is due; what was done is not done twice. A failure leaves the case open and keeps nothing else
+    /// from being done.
     pub(crate) async fn after_end(&self, case: Case) -> Result<Phase, BrokerError> {
         let id = case.id();
-        if let Some((grant, end)) = case.grant().and_then(|g| g.end.as_ref().map(|e| (g.id, e.leaf))) {
-            self.end_children(&Lookup::new(LookupFamily::Parent, grant), end).await?;
-        }
-        self.revoke_credentials(&case).await?;
-        Box::pin(self.settle(id)).await?;
+        let own = Box::pin(self.revoke_credentials(&case)).await;
+        let below = Box::pin(self.end_children(&case)).await;
+        own.and(below)?;
+        Box::pin(self.settle_after(id, true)).await?;
         Ok(self.load_existing(id).await?.phase())
     }
 
-    /// Ends every live grant derived from a parent that ended, each with the parent's end as its cause (INV-15).
-    async fn end_children(&self, children: &Lookup, parent_end: LeafHash) -> Result<(), BrokerError> {
-        let mut from = 0;
+    /// Ends every live grant derived from one that ended, each with the parent's end as its cause (INV-15); the first error if
+    /// some could not be ended.
+    pub(crate) async fn end_children(&self, case: &Case) -> Result<(), BrokerError> {
+        let Some((grant, end)) = case.grant().and_then(|g| g.end.as_ref().map(|e| (g.id, e.leaf))) else {
+            return Ok(());
+        };
+        let (children, mut ended, mut from) = (Lookup::new(LookupFamily::Parent, grant), Ok(()), 0);
         loop {
-            let found = self.log.find(children, from, CHILDREN).await?;
-            let Some(last) = found.last() else { return Ok(()) };
+            let found = self.log.find(&children, from, CHILDREN).await?;
+            let Some(last) = found.last() else { return ended };
             from = last.index().saturating_add(1);
             for record in &found {
                 if let (StreamId::Case(child), Ok(Event::RequestSubmitted(_))) =
                     (record.record().header().stream, record.record().event())
                 {
-                    self.end_child(child, parent_end).await?;
+                    let one = self.end_child(child, end).await;
+                    ended = ended.and(one);
                 }
             }
         }

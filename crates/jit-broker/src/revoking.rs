@@ -9,16 +9,19 @@ use jit_issuer::{CredentialIssuer, Observed, ReconcileQuery, RevokeAuthorization
 use crate::{alarming::Irrevocable, broker::Broker, error::BrokerError, issuing::backoff, turn::Turn};
 
 impl Broker {
-    /// Takes back every credential of an ended grant that may still live and has not been tried.
+    /// Takes back every credential of an ended grant that may still live and has not been tried; the first error if some could
+    /// not be worked.
     pub(crate) async fn revoke_credentials(&self, case: &Case) -> Result<(), BrokerError> {
         if case.grant().is_none_or(|g| g.end.is_none()) {
             return Ok(());
         }
+        let mut done = Ok(());
         let live = case.credentials().iter().filter(|(_, c)| c.may_live() && c.revocation == RevocationState::None);
         for (credential, _) in live.filter(|(_, c)| matches!(c.mint, MintState::Issued | MintState::FoundExisting)) {
-            self.revoke_credential(case.id(), *credential).await?;
+            let one = self.revoke_credential(case.id(), *credential).await;
+            done = done.and(one);
         }
-        Ok(())
+        done
     }
 
     /// Takes a credential back: one attempt, unless what it stands for goes on under another grant. While somebody else changes

@@ -3,7 +3,10 @@
 //! What is due is in the store, and claimed by lease: any number of brokers share it without a leader, and a broker that
 //! starts loads nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jit_core::{CaseId, DueTask, StepOrigin, StreamId};
 use jit_store::DueWork;
@@ -13,7 +16,7 @@ use tracing::Instrument as _;
 use crate::{
     broker::Broker,
     error::BrokerError,
-    turn::{NotTaken, Turn},
+    turn::{NotTaken, Turn, may_leave_children},
 };
 
 /// How much work one claim takes.
@@ -29,8 +32,8 @@ pub struct Swept {
 }
 
 impl Broker {
-    /// Does everything that is due now and that nobody else is doing. What fails stays due and is taken again after its
-    /// lease, so one damaged case does not keep the others waiting.
+    /// Does everything that is due now and that nobody else is doing, each once. What fails stays due and is taken again by a
+    /// later sweep, after its lease, so one damaged case does not keep the others waiting.
     ///
     /// Dropping the future leaves the rest to the next sweep.
     ///
@@ -39,9 +42,15 @@ impl Broker {
     #[tracing::instrument(skip_all, err)]
     pub async fn sweep(&self) -> Result<Swept, BrokerError> {
         let mut swept = Swept::default();
+        // What stays due is claimable again after its lease, which may be before the rest is done.
+        let (mut worked, mut repeated) = (BTreeSet::new(), 0_usize);
         loop {
-            let claimed = self.log.claim(self.clock.now().at, self.settings.lease, BATCH).await?;
-            if claimed.is_empty() {
+            let mut claimed = self.log.claim(self.clock.now().at, self.settings.lease, BATCH).await?;
+            let found = claimed.len();
+            claimed.retain(|work| worked.insert(*work.id()));
+            repeated = repeated.saturating_add(found.saturating_sub(claimed.len()));
+            // Work that is claimed again and again would keep a sweep from its end.
+            if found == 0 || (claimed.is_empty() && repeated > worked.len()) {
                 return Ok(swept);
             }
             // Cases side by side, so that the log commits them together and a slow target keeps no other case waiting; the work
@@ -117,13 +126,28 @@ impl Broker {
         self.settle(id).await
     }
 
-    /// Records everything that is due in a case by itself, and what follows from it.
+    /// Records everything that is due in a case by itself, and what follows from it. What hangs below a case ends before it is
+    /// closed.
     pub(crate) async fn settle(&self, id: CaseId) -> Result<(), BrokerError> {
+        self.settle_after(id, false).await
+    }
+
+    /// The same; `below_ended` says that the grant has ended and everything that hung below it too.
+    pub(crate) async fn settle_after(&self, id: CaseId, below_ended: bool) -> Result<(), BrokerError> {
         loop {
             let case = self.load_existing(id).await?;
             let Some(retain) = case.retain().cloned() else { return Ok(()) };
+            let origin = StepOrigin::internal(retain);
             let ended = case.grant().is_some_and(|g| g.end.is_some());
-            match self.try_turn(case, &[], &StepOrigin::internal(retain), Vec::new()).await {
+            let turn = if may_leave_children(&case) && case.due_command(self.clock.now().at).is_some() {
+                if !below_ended {
+                    self.end_children(&case).await?;
+                }
+                self.closing_turn(case, &origin).await
+            } else {
+                self.try_turn(case, &[], &origin, Vec::new()).await
+            };
+            match turn {
                 Ok(Turn { case, .. }) => {
                     if !ended && case.grant().is_some_and(|g| g.end.is_some()) {
                         self.after_end(case).await?;

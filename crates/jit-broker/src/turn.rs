@@ -44,6 +44,13 @@ impl Turn {
     }
 }
 
+/// What is known of the grants below a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Unknown,
+    Ended,
+}
+
 /// A turn that was not taken because somebody else wrote first.
 pub(crate) enum NotTaken {
     Conflict,
@@ -87,11 +94,29 @@ impl Broker {
     /// itself, the ledger entry that belongs to it, and one append for all.
     pub(crate) async fn try_turn(
         &self,
+        case: Case,
+        commands: &[Command],
+        origin: &StepOrigin,
+        guards: Vec<(StreamId, Expected)>,
+    ) -> Result<Turn, NotTaken> {
+        // On the heap: policies are evaluated on what is left of the stack.
+        Box::pin(self.turn_after(Below::Unknown, case, commands, origin, guards)).await
+    }
+
+    /// Records what is due by itself in an ended case below which everything has ended.
+    pub(crate) async fn closing_turn(&self, case: Case, origin: &StepOrigin) -> Result<Turn, NotTaken> {
+        Box::pin(self.turn_after(Below::Ended, case, &[], origin, Vec::new())).await
+    }
+
+    async fn turn_after(
+        &self,
+        below: Below,
         mut case: Case,
         commands: &[Command],
         origin: &StepOrigin,
         guards: Vec<(StreamId, Expected)>,
     ) -> Result<Turn, NotTaken> {
+        let id = case.id();
         let read = self.clock.now();
         let (before, expected) = (case.clone(), case.expected());
         let mut ledger = self.ledger_of(&case).await?;
@@ -109,7 +134,7 @@ impl Broker {
             let Some(command) = case.due_command(read.at).filter(|_| !records.is_empty() || commands.is_empty()) else {
                 break;
             };
-            if command == Command::Close && leaves_children(&before, &case) {
+            if command == Command::Close && below == Below::Unknown && may_leave_children(&case) {
                 break;
             }
             let decided = case.decide(&command, &self.context(&case, &command, ledger.as_ref(), &read));
@@ -135,7 +160,9 @@ impl Broker {
         }
         match self.append(request).await {
             Ok(appended) => Ok(Turn { case, appended: Some(appended), outcome }),
-            Err(AppendError::Conflict { .. } | AppendError::Closed { .. }) => Err(NotTaken::Conflict),
+            Err(AppendError::Conflict { .. }) => Err(NotTaken::Conflict),
+            // The case was closed meanwhile and says so when it is read again. A closed log stays closed.
+            Err(AppendError::Closed { stream }) if stream == StreamId::Case(id) => Err(NotTaken::Conflict),
             Err(error) => Err(NotTaken::Failed(error.into())),
         }
     }
@@ -198,9 +225,8 @@ impl Broker {
     }
 }
 
-/// Whether a grant ended in this turn before its time, so that what hangs below it must end before the case is closed.
-/// When a window ends, the windows below it have ended too.
-fn leaves_children(before: &Case, after: &Case) -> bool {
-    let end = |case: &Case| case.grant().and_then(|g| g.end.as_ref().map(|e| (g.activated.is_some(), e.kind.clone())));
-    end(before).is_none() && end(after).is_some_and(|(activated, kind)| activated && kind != Kind::GrantExpired)
+/// Whether a grant ended before its time, so that what hangs below it must end before the case is closed: a closed case is
+/// not looked at again (INV-15). When a window ends, the windows below it have ended too.
+pub(crate) fn may_leave_children(case: &Case) -> bool {
+    case.grant().is_some_and(|g| g.activated.is_some() && g.end.as_ref().is_some_and(|e| e.kind != Kind::GrantExpired))
 }

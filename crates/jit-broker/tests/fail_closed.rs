@@ -248,3 +248,19 @@ async fn an_end_lists_a_credential_that_is_being_minted() {
     assert!(issuing.await.unwrap());
     recover(&world, "a mint under way at the end").await;
 }
+
+#[tokio::test]
+async fn a_closed_log_is_an_error_and_not_somebody_who_was_faster() {
+    let world = World::new().await;
+    let (case, _) = world.active("k", "alice", "database:prod/orders").await;
+    let (log, entropy) = (world.broker.log(), Arc::new(jit_testkit::SeededEntropy::new(9)));
+    let recorder = Recorder::new(log.origin().clone(), WriterId::v8([1; 16]), world.clock.clone(), entropy);
+    let closed = LogClosed { cause: code!("moved") }.into();
+    let draft = recorder.draft(StreamId::Gov, closed, Refs::default(), class("governance"), world.clock.now());
+    let _ = log.append(jit_store::AppendRequest::new().draft(draft.unwrap())).await.unwrap();
+    let ending = async { world.broker.terminate(&key("e"), case, person("alice").id(), None).await };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(5), ending).await.expect("an answer");
+    let closed =
+        matches!(ended, Err(jit_broker::BrokerError::Append(jit_store::AppendError::Closed { stream: StreamId::Gov })));
+    assert!(closed, "{ended:?}");
+}

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use jit_broker::{Broker, BrokerError};
 use jit_core::*;
+use jit_issuer::CredentialIssuer as _;
 use jit_policy::{Eligibility, EntityDirectory, FactError, FactQuery, FactSource, Gathered};
-use jit_testkit::{Calls, Fault, MemoryTarget};
+use jit_testkit::{Calls, Fault, MemoryTarget, Step, Trouble};
 use support::*;
 use tokio::sync::{Barrier, Notify};
 
@@ -56,6 +57,10 @@ fn gated(world: &World) -> (Broker, Arc<Gate>) {
 
 /// A child of an active grant of Alice's.
 async fn child_of(world: &World, parent: CaseId) -> CaseId {
+    child_named(world, "child", parent).await
+}
+
+async fn child_named(world: &World, key_text: &str, parent: CaseId) -> CaseId {
     let above = world.broker.case(parent).await.unwrap();
     let grant = above.grant().unwrap();
     let parent = ParentGrant {
@@ -68,7 +73,7 @@ async fn child_of(world: &World, parent: CaseId) -> CaseId {
     };
     let window = parent.window;
     let asked = request_within("dave", "database:prod/orders/invoices", "read", window).parent(parent).build().unwrap();
-    world.approved("child", asked).await
+    world.approved(key_text, asked).await
 }
 
 #[tokio::test]
@@ -219,4 +224,91 @@ async fn strangers_leave_a_bounded_trace_in_a_case() {
         assert!(matches!(refused, Err(BrokerError::Refused { .. })), "{refused:?}");
     }
     assert_eq!(world.kinds(case).await.len(), 2 + MAX_REFUSALS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_without_credentials_is_not_closed_before_its_children_have_ended() {
+    for k in 2..=6 {
+        let target = Arc::new(MemoryTarget::new());
+        let world = World::with_issuer(target.clone()).await;
+        let alice = person("alice").id();
+        let later = request_within("alice", "database:prod/orders", "read", window(HOUR, HOUR)).build().unwrap();
+        let parent = world.approved("parent", later).await;
+        world.clock.advance(HOUR);
+        world.broker.sweep().await.unwrap();
+        let child = child_of(&world, parent).await;
+        let _ = world.issue(child, &person("dave").id()).await.unwrap();
+
+        world.backend.fail_at(k, Calls::Commits, Fault::Before);
+        let ended = world.broker.terminate(&key("e"), parent, alice.clone(), None).await;
+        world.backend.heal(Calls::All);
+        assert!(k > 2 || ended.is_err(), "{ended:?}");
+        let again = world.broker.terminate(&key("again"), parent, alice, None).await;
+        assert!(matches!(again, Err(BrokerError::Refused { .. })), "commit {k}: {again:?}");
+        for _ in 0..4 {
+            world.clock.advance(std::time::Duration::from_secs(60));
+            tokio::time::advance(std::time::Duration::from_secs(60)).await;
+            world.broker.sweep().await.unwrap();
+        }
+        assert_eq!(world.broker.case(child).await.unwrap().phase(), Phase::Ended, "commit {k}");
+        assert!(world.broker.case(parent).await.unwrap().is_closed(), "commit {k}");
+        assert_eq!(target.working(), [], "commit {k}");
+        world.assert_invariants().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_loses_its_own_credentials_first_and_no_child_keeps_the_others() {
+    let second = std::time::Duration::from_secs(1);
+    let (own, below) = (Arc::new(MemoryTarget::new().named("own")), Arc::new(MemoryTarget::new().named("below")));
+    let world = World::with_issuer(own.clone()).await;
+    let broker = world.rebuilt(|broker| broker.issuer(below.clone())).await;
+    let (alice, dave) = (person("alice").id(), person("dave").id());
+    let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+    let _ = world.issue(parent, &alice).await.unwrap();
+    let child = child_of(&world, parent).await;
+    let _ = broker.issue(&key("i"), child, &dave, below.name()).await.unwrap();
+    below.trouble(Step::Revoke, Trouble::Hangs);
+    let ended = tokio::time::timeout(second, broker.terminate(&key("e"), parent, alice, None)).await;
+    assert!(ended.is_err(), "{ended:?}");
+    assert_eq!(own.working(), []);
+
+    for k in 2..=6 {
+        let target = Arc::new(MemoryTarget::new());
+        let world = World::with_issuer(target.clone()).await;
+        let parent = world.approved("parent", request("alice", "database:prod/orders", "read")).await;
+        let _ = world.issue(parent, &person("alice").id()).await.unwrap();
+        for k in ["child", "another"] {
+            let child = child_named(&world, k, parent).await;
+            let _ = world.issue(child, &dave).await.unwrap();
+        }
+        world.backend.fail_at(k, Calls::Commits, Fault::Before);
+        let ended = world.broker.terminate(&key("e"), parent, person("alice").id(), None).await;
+        world.backend.heal(Calls::All);
+        assert!(target.working().len() <= 1, "commit {k}: {ended:?}");
+        assert!(!world.broker.case(parent).await.unwrap().is_closed() || ended.is_ok(), "commit {k}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_renewals_each_takes_back_only_what_it_said_it_would() {
+    let target = Arc::new(MemoryTarget::new());
+    let world = World::with_issuer(target.clone()).await;
+    let alice = person("alice").id();
+    let (case, first) = world.active("k", "alice", "database:prod/orders").await;
+    target.trouble(Step::Revoke, Trouble::Hangs);
+    let renewing = tokio::spawn({
+        let (broker, alice, name) = (world.broker.clone(), alice.clone(), world.issuer_name().clone());
+        async move { broker.renew(&key("r1"), case, &alice, &name).await }
+    });
+    while target.working().contains(&first) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let _ = world.broker.renew(&key("r2"), case, &alice, world.issuer_name()).await.unwrap();
+    let known = world.broker.case(case).await.unwrap();
+    assert_eq!(known.credentials()[&first].revocation, RevocationState::Pending);
+    let _ = renewing.await.unwrap().unwrap();
+    assert_eq!(world.broker.case(case).await.unwrap().credentials()[&first].revocation, RevocationState::Unknown);
+    assert!(!world.kinds(case).await.contains(&"revocation.failed".to_owned()));
+    world.assert_invariants().await;
 }

@@ -281,3 +281,43 @@ async fn time_that_passes_between_computing_a_window_and_deciding_on_it_refuses_
     assert!(issued.descriptor.window.start() < renewed.descriptor.window.start());
     assert_invariants(moving.log(), start().saturating_add(Duration::from_secs(60))).await;
 }
+
+#[tokio::test]
+async fn a_window_does_not_open_for_somebody_who_was_barred_meanwhile() {
+    for mints in [false, true] {
+        let target = Arc::new(MemoryTarget::new().with_secret(None));
+        let world = World::with_issuer(target.clone()).await;
+        let broker = if mints { unattended(&world).await } else { world.broker.clone() };
+        let pending = world.broker.submit(&key("k"), tomorrow()).await.unwrap().case;
+        broker.offboard(&key("off"), &person("alice").id(), person("root").id(), code!("left"), None).await.unwrap();
+        world.approve(pending, "bob", "sre").await.unwrap();
+        world.clock.advance(HOUR * 24);
+        assert_eq!(broker.sweep().await.unwrap().failed, 0);
+        assert_eq!(world.end(pending).await.kind, Kind::GrantEligibilityWithdrawn);
+        assert!(!world.kinds(pending).await.contains(&"grant.activated".to_owned()));
+        assert_eq!(target.working(), []);
+        world.assert_invariants().await;
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_does_each_work_once_even_if_its_lease_is_over_before_the_rest_is_done() {
+    let world = World::new().await;
+    let alice = person("alice").id();
+    let (case, _) = world.active("k", "alice", "database:prod/orders").await;
+    // The token cannot be taken back, so that the end stays due until it expires.
+    world.broker.terminate(&key("e"), case, alice, None).await.unwrap();
+    let slow = world.on_clock(Arc::new(Slow(ManualClock::at(start())))).await;
+    assert_eq!(slow.sweep().await.unwrap(), Swept { done: 1, failed: 0 });
+    assert!(!slow.case(case).await.unwrap().is_closed());
+}
+
+/// A clock by which everything takes long.
+struct Slow(ManualClock);
+
+impl Clock for Slow {
+    fn now(&self) -> ClockReading {
+        self.0.advance(Duration::from_secs(16));
+        self.0.now()
+    }
+}
