@@ -193,3 +193,14 @@ fn digests_are_the_same_in_a_hundred_processes() {
         }
     }
 }
+
+#[test]
+fn how_deep_its_caller_is_does_not_change_a_decision() {
+    let (snapshot, asked) = (load(READ).unwrap(), input("db:prod", &["read"]));
+    let expected = snapshot.evaluate(&asked);
+    assert!(expected.permitted);
+    // Less than Cedar wants to see left.
+    let shallow = std::thread::Builder::new().stack_size(96 * 1024);
+    let found = shallow.spawn(move || snapshot.evaluate(&asked)).unwrap().join().unwrap();
+    assert_eq!(found, expected);
+}

@@ -31,6 +31,9 @@ use crate::{
 /// A schema for the entities of this adapter, to start from: declare your actions and attributes in a copy of it.
 pub const BASE_SCHEMA: &str = include_str!("base.cedarschema");
 
+/// The stack on which policies are evaluated, in bytes.
+const EVALUATION_STACK: usize = 2 << 20;
+
 /// What a bundle asks of Cedar.
 pub const ENTRYPOINT: Code = code!("is_authorized");
 
@@ -114,7 +117,14 @@ impl PolicySnapshot for CedarSnapshot {
         &self.engine
     }
 
+    /// Cedar gives up, and so denies, when little stack is left. The same stack for every caller makes a decision repeatable.
     fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
+        stacker::grow(EVALUATION_STACK, || self.evaluate_here(input))
+    }
+}
+
+impl CedarSnapshot {
+    fn evaluate_here(&self, input: &CanonicalInput) -> RawEvaluation {
         let entities = match request::entities(input, &self.schema) {
             Ok(entities) => entities,
             Err(code) => return RawEvaluation::failed(code),
@@ -130,9 +140,7 @@ impl PolicySnapshot for CedarSnapshot {
         }
         all
     }
-}
 
-impl CedarSnapshot {
     /// Adds what Cedar said about one action: everything must be permitted, and every rule counts.
     fn add(&self, all: &mut RawEvaluation, response: &Response) {
         let permitted = response.decision() == CedarDecision::Allow;
