@@ -1,0 +1,101 @@
+//! What sequences come to.
+
+use std::collections::BTreeSet;
+
+use jit_core::*;
+
+use crate::world::World;
+
+/// What the sequences must have come to, or they prove little.
+pub(crate) const REACHED: &[&str] = &[
+    "request.submitted",
+    "request.refused",
+    "request.withdrawn",
+    "request.lapsed",
+    "policy.evaluated",
+    "approval.recorded",
+    "approval.voided",
+    "grant.approved",
+    "grant.denied",
+    "grant.activated",
+    "extension.requested",
+    "extension.failed",
+    "grant.extended",
+    "extended by people",
+    "extended by a rule",
+    "renewed after an extension",
+    "opened without a credential",
+    "a child that was extended",
+    "grant.expired",
+    "grant.revoked",
+    "grant.terminated",
+    "grant.eligibility_withdrawn",
+    "credential.intended",
+    "credential.prepared",
+    "credential.issued",
+    "credential.failed",
+    "credential.unknown",
+    "credential.reconciled",
+    "credential.expired",
+    "revocation.intended",
+    "revocation.confirmed",
+    "revocation.failed",
+    "revocation.unknown",
+    "revocation.reconciled",
+    "revocation.irrevocable",
+    "revocation.demanded",
+    "credential.handed_over",
+    "grant.superseded",
+    "grant.externally_modified",
+    "break_glass.invoked",
+    "obligation.opened",
+    "obligation.closed",
+    "command.refused",
+    "case.closed",
+    "entitlement.changed",
+    "issued in a child",
+    "ended by the parent",
+    "issued after the end",
+    "still justified by another",
+];
+
+/// What a world shows of [`REACHED`].
+pub(crate) fn reached(world: &World) -> BTreeSet<String> {
+    let mut seen: BTreeSet<String> = world.records.iter().map(|r| r.header().kind.to_string()).collect();
+    let child = world.cases[1].request().is_some_and(|r| r.submitted.parent.is_some());
+    let mut ended = BTreeSet::new();
+    let mut extended = BTreeSet::new();
+    let mut intended = BTreeSet::new();
+    for record in &world.records {
+        let stream = record.header().stream;
+        let issued = record.header().kind == Kind::CredentialIssued;
+        if is_end(&record.header().kind) {
+            ended.insert(stream);
+        }
+        let special = match record.event().unwrap() {
+            Event::GrantRevoked(e) if e.ending.actor.is_none() => "ended by the parent",
+            Event::EntitlementChanged(e) if !e.held && !e.live.is_empty() => "still justified by another",
+            Event::GrantExtended(_) => {
+                extended.insert(stream);
+                if child && stream == world.cases[1].stream() {
+                    seen.insert("a child that was extended".to_owned());
+                }
+                let of = record.header().refs.approvals[0];
+                let approval = world.records.iter().find(|r| r.leaf() == of).unwrap().event().unwrap();
+                let Event::ApprovalRecorded(approval) = approval else { panic!() };
+                if approval.method == ApprovalMethod::Rule { "extended by a rule" } else { "extended by people" }
+            }
+            Event::CredentialIntended(_) => {
+                intended.insert(stream);
+                continue;
+            }
+            Event::GrantActivated(_) if !intended.contains(&stream) => "opened without a credential",
+            _ if issued && extended.contains(&stream) && !ended.contains(&stream) => "renewed after an extension",
+            _ if issued && ended.contains(&stream) => "issued after the end",
+            _ if issued && child && stream == world.cases[1].stream() => "issued in a child",
+            _ => continue,
+        };
+        seen.insert(special.to_owned());
+    }
+    seen
+}
