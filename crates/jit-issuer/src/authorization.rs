@@ -3,13 +3,14 @@
 use jit_core::{
     Case, CaseDecision, CaseGrant, CaseId, Condition, CredentialDescriptor, CredentialId, CredentialIntended, GrantId,
     HolderKey, IssuerCapabilities, IssuerName, Kind, LeafHash, LogOrigin, MintState, Principal, PrincipalId, RecordId,
-    Recorded, Scope, Timestamp, Window,
+    Recorded, Scope, Timestamp, Window, code,
 };
 use zeroize::Zeroizing;
 
 use crate::{
     binding::{Binding, RecordMismatch, in_place},
-    minting::Prepared,
+    issuer::CredentialIssuer,
+    minting::{MintError, Prepared},
     sealed::{Sealed, SecretError},
 };
 
@@ -210,6 +211,18 @@ impl MintAuthorization {
     #[must_use]
     pub fn requester(&self) -> &Principal {
         &self.requester
+    }
+
+    /// Whether this issuer was meant, with the capabilities it has.
+    ///
+    /// # Errors
+    /// [`MintError::Refused`] if not.
+    pub fn meant_for(&self, issuer: &dyn CredentialIssuer) -> Result<(), MintError> {
+        if self.issuer() == issuer.name() && *self.capabilities() == issuer.capabilities() {
+            Ok(())
+        } else {
+            Err(MintError::Refused { cause: code!("other_issuer_intended") })
+        }
     }
 
     /// Seals a minted secret until the `credential.issued` of this credential is recorded.

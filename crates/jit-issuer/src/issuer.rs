@@ -66,17 +66,22 @@ pub trait CredentialIssuer: Send + Sync {
     /// [`MintError`]; only `Unknown` leaves open whether something was minted.
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError>;
 
-    /// Makes a prepared credential work, with its `credential.prepared`. A dropped future is an unknown outcome.
+    /// Makes a prepared credential work, with its `credential.prepared`. A dropped future is an unknown outcome. The default is for
+    /// issuers that never prepare.
     ///
     /// # Errors
     /// [`MintError`]; only `Unknown` leaves open whether the credential works.
-    async fn commit(&self, prepared: Prepared, recorded: &Recorded) -> Result<Minted, MintError>;
+    async fn commit(&self, _prepared: Prepared, _recorded: &Recorded) -> Result<Minted, MintError> {
+        Err(MintError::Refused { cause: code!("never_prepares") })
+    }
 
-    /// Gives a prepared credential up. A dropped future is an unknown outcome.
+    /// Gives a prepared credential up. A dropped future is an unknown outcome. The default is for issuers that never prepare.
     ///
     /// # Errors
     /// [`MintError::Unknown`] if it may still be prepared at the target.
-    async fn abandon(&self, prepared: Prepared) -> Result<(), MintError>;
+    async fn abandon(&self, _prepared: Prepared) -> Result<(), MintError> {
+        Err(MintError::Refused { cause: code!("never_prepares") })
+    }
 
     /// Takes a credential back. May be called again after any outcome. Cancellation-safe.
     ///
@@ -94,11 +99,14 @@ pub trait CredentialIssuer: Send + Sync {
     /// [`ObserveError`] if that could not be found out.
     async fn reconcile(&self, query: &ReconcileQuery) -> Result<Observed, ObserveError>;
 
-    /// Lists what looks like ours and was made at or after `since`, from `after` on. Cancellation-safe.
+    /// Lists what looks like ours and was made at or after `since`, from `after` on. Cancellation-safe. The default is for targets that
+    /// cannot list.
     ///
     /// # Errors
     /// [`ObserveError::Unsupported`] if the target cannot list.
-    async fn list(&self, since: Timestamp, after: Option<&Cursor>) -> Result<FoundPage, ObserveError>;
+    async fn list(&self, _since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
+        Err(ObserveError::Unsupported)
+    }
 
     /// Ends something that [`list`](Self::list) finds and no record explains, by its name there. May be called again after any
     /// outcome. Cancellation-safe. The default ends nothing.

@@ -1,8 +1,10 @@
 //! The right to take one credential back, and what comes of it.
 
-use jit_core::{Case, Code, CredentialDescriptor, CredentialId, Kind, LeafHash, Recorded, RevocationState, Timestamp};
+use jit_core::{
+    Case, Code, CredentialDescriptor, CredentialId, Kind, LeafHash, Recorded, RevocationState, Timestamp, code,
+};
 
-use crate::{authorization::AuthorizationError, binding::in_place};
+use crate::{authorization::AuthorizationError, binding::in_place, issuer::CredentialIssuer};
 
 /// What allows a credential to be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,22 @@ impl RevokeAuthorization {
     #[must_use]
     pub fn store_down(reason: Code, at: Timestamp, descriptor: &CredentialDescriptor) -> Self {
         Self { credential: descriptor.id, basis: RevokeBasis::StoreDown { reason }, at, end: None }
+    }
+
+    /// Whether this credential of this issuer may be taken back.
+    ///
+    /// # Errors
+    /// [`RevokeError::Refused`] if not.
+    pub fn meant_for(
+        &self,
+        descriptor: &CredentialDescriptor,
+        issuer: &dyn CredentialIssuer,
+    ) -> Result<(), RevokeError> {
+        if self.credential == descriptor.id && descriptor.issuer == *issuer.name() {
+            Ok(())
+        } else {
+            Err(RevokeError::Refused { cause: code!("other_credential") })
+        }
     }
 
     /// The credential.

@@ -32,13 +32,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jit_core::{
     Case, Code, CrashClass, CredentialDescriptor, CredentialId, ExternalDigest, ExternalId, HolderKey, Issuer,
-    IssuerCapabilities, IssuerName, PrincipalId, Recorded, Seconds, Timestamp, Window, code,
+    IssuerCapabilities, IssuerName, PrincipalId, Seconds, Timestamp, Window, code,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
-    Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError, Observed, PlanRefused,
+    ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
     key::{KeyAlgorithm, SigningError},
 };
 use claims::{Claims, Facts};
@@ -239,9 +239,7 @@ impl CredentialIssuer for JwtIssuer {
     }
 
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
-        if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
-            return Err(MintError::Refused { cause: code!("other_issuer_intended") });
-        }
+        authorization.meant_for(self)?;
         let Some(window) = self.fit(authorization.issued()) else {
             return Err(MintError::Refused { cause: code!("window_not_expressible") });
         };
@@ -269,22 +267,12 @@ impl CredentialIssuer for JwtIssuer {
         Ok(Minting::Done(Minted { descriptor, secret: Some(secret) }))
     }
 
-    async fn commit(&self, _prepared: Prepared, _recorded: &Recorded) -> Result<Minted, MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
-    async fn abandon(&self, _prepared: Prepared) -> Result<(), MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
     async fn revoke(
         &self,
         authorization: &RevokeAuthorization,
         descriptor: &CredentialDescriptor,
     ) -> Result<RevokeOutcome, RevokeError> {
-        if authorization.credential() != descriptor.id || descriptor.issuer != self.name {
-            return Err(RevokeError::Refused { cause: code!("other_credential") });
-        }
+        authorization.meant_for(descriptor, self)?;
         let until = descriptor.dies_at();
         let Some(lists) = self.status.as_ref().filter(|lists| lists.revoke(descriptor)) else {
             return Ok(RevokeOutcome::CannotRevoke { until });
@@ -298,9 +286,5 @@ impl CredentialIssuer for JwtIssuer {
     async fn reconcile(&self, query: &ReconcileQuery) -> Result<Observed, ObserveError> {
         let listed = self.status.as_ref().is_some_and(|lists| lists.is_revoked(query.credential()));
         Ok(if listed { Observed::Gone } else { Observed::NeverExisted })
-    }
-
-    async fn list(&self, _since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
-        Err(ObserveError::Unsupported)
     }
 }

@@ -60,6 +60,9 @@ pub const DEFAULT_MAX_TTL_S: u32 = 8 * 3600;
 /// How many sessions a role may have at once unless configured otherwise.
 pub const DEFAULT_CONNECTIONS: u16 = 10;
 
+/// The name of a session that only looks; one that acts has the name of its role.
+const LOOKER: &str = "jit-issuer";
+
 /// Makes roles on one server.
 ///
 /// ```no_run
@@ -176,7 +179,7 @@ impl PostgresIssuer {
     async fn end(&self, credential: CredentialId) -> Result<RevokeOutcome, RevokeError> {
         let role = self.prefix.role(credential);
         let ended = async {
-            let session = self.target.session(&role).await?;
+            let session = self.target.session(role.as_str()).await?;
             ending::end(&session, &role, &self.prefix.transaction(credential)).await
         };
         ended.await.map_err(|trouble| match trouble {
@@ -238,9 +241,7 @@ impl CredentialIssuer for PostgresIssuer {
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
         let refused = |cause| MintError::Refused { cause };
         let failed = |cause| MintError::Failed { cause };
-        if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
-            return Err(refused(code!("other_issuer_intended")));
-        }
+        authorization.meant_for(self)?;
         if authorization.holder_key().is_some() {
             return Err(refused(code!("cannot_bind")));
         }
@@ -263,7 +264,7 @@ impl CredentialIssuer for PostgresIssuer {
             connections,
             password: &password,
         };
-        let session = self.target.session(&role).await.map_err(mint_error)?;
+        let session = self.target.session(role.as_str()).await.map_err(mint_error)?;
         if looking::look(&session, &self.prefix, credential).await.map_err(mint_error)? != Sight::Nothing {
             return Err(mint_error(Trouble::Exists));
         }
@@ -289,7 +290,7 @@ impl CredentialIssuer for PostgresIssuer {
         let credential = minted.descriptor.id;
         // Whatever keeps it from being committed, it is held ready: only what is not prepared has failed.
         let unknown = |trouble: Trouble| MintError::Unknown { cause: trouble.code() };
-        let session = self.target.session(&self.prefix.role(credential)).await.map_err(unknown)?;
+        let session = self.target.session(self.prefix.role(credential).as_str()).await.map_err(unknown)?;
         match creating::commit(&session, &self.prefix.transaction(credential)).await {
             Ok(()) => Ok(minted),
             Err(Trouble::Absent) => match self.committed(&session, &minted).await {
@@ -304,7 +305,7 @@ impl CredentialIssuer for PostgresIssuer {
     async fn abandon(&self, prepared: Prepared) -> Result<(), MintError> {
         let credential = prepared.descriptor().id;
         let unknown = |trouble: Trouble| MintError::Unknown { cause: trouble.code() };
-        let session = self.target.session(&self.prefix.role(credential)).await.map_err(unknown)?;
+        let session = self.target.session(self.prefix.role(credential).as_str()).await.map_err(unknown)?;
         match creating::abandon(&session, &self.prefix.transaction(credential)).await {
             Ok(()) | Err(Trouble::Absent) => Ok(()),
             Err(trouble) => Err(unknown(trouble)),
@@ -316,9 +317,7 @@ impl CredentialIssuer for PostgresIssuer {
         authorization: &RevokeAuthorization,
         descriptor: &CredentialDescriptor,
     ) -> Result<RevokeOutcome, RevokeError> {
-        if authorization.credential() != descriptor.id || descriptor.issuer != self.name {
-            return Err(RevokeError::Refused { cause: code!("other_credential") });
-        }
+        authorization.meant_for(descriptor, self)?;
         self.end(descriptor.id).await
     }
 
@@ -327,8 +326,7 @@ impl CredentialIssuer for PostgresIssuer {
         let credential = query.credential();
         let unknown = |cause: Code| ObserveError::Unknown { cause };
         let lost = |trouble: Trouble| ObserveError::Unknown { cause: trouble.code() };
-        let looker = RoleName::new("jit-issuer").map_err(|_| unknown(code!("no_name")))?;
-        let session = self.target.session(&looker).await.map_err(lost)?;
+        let session = self.target.session(LOOKER).await.map_err(lost)?;
         let sight = looking::look(&session, &self.prefix, credential).await.map_err(lost)?;
         let intended = query.intended();
         let planned = self.fit(intended.issued).unwrap_or(intended.issued);
@@ -352,8 +350,7 @@ impl CredentialIssuer for PostgresIssuer {
 
     async fn list(&self, since: Timestamp, after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
         let lost = |trouble: Trouble| ObserveError::Unknown { cause: trouble.code() };
-        let looker = RoleName::new("jit-issuer").map_err(|_| ObserveError::Unknown { cause: code!("no_name") })?;
-        let session = self.target.session(&looker).await.map_err(lost)?;
+        let session = self.target.session(LOOKER).await.map_err(lost)?;
         looking::list(&session, &self.prefix, since, after).await.map_err(lost)
     }
 

@@ -8,8 +8,6 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Error, NoTls, config::SslMode, error::Severity};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::role::RoleName;
-
 /// Where roles are made, and with how much patience.
 #[derive(Clone)]
 pub struct PostgresTarget {
@@ -41,9 +39,9 @@ impl PostgresTarget {
     }
 
     /// Connects under a name that other sessions see.
-    pub(super) async fn session(&self, name: &RoleName) -> Result<Session, Trouble> {
+    pub(super) async fn session(&self, name: &str) -> Result<Session, Trouble> {
         let mut connection = self.connection.clone();
-        connection.application_name(name.as_str());
+        connection.application_name(name);
         let opening = async {
             let session = match self.tls.clone() {
                 Some(tls) => {

@@ -62,7 +62,7 @@ pub(super) async fn examine(
     groups: &GroupRoles,
 ) -> Result<Found, PostgresIssuerError> {
     let trial = prefix.role(jit_core::CredentialId::v8([0; 16]));
-    let session = target.session(&trial).await?;
+    let session = target.session(trial.as_str()).await?;
     let sql = "SELECT current_setting('server_version_num')::int, current_setting('max_prepared_transactions')::int > 0, \
                pg_has_role('pg_signal_backend', 'USAGE')";
     let rows = session.rows(sql, &[]).await?;

@@ -45,14 +45,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jit_core::{
     Code, CrashClass, CredentialDescriptor, Entropy, ExternalDigest, ExternalId, IssuerCapabilities, IssuerName,
-    PrincipalId, Recorded, Seconds, Timestamp, Window, code, random_bytes,
+    PrincipalId, Seconds, Timestamp, Window, code, random_bytes,
 };
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    CredentialIssuer, CredentialReason, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting,
-    ObserveError, Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+    CredentialIssuer, CredentialReason, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
+    Observed, PlanRefused, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
     key::{PublicKey, SigningKey},
 };
 use certificate::{Content, Signed};
@@ -264,9 +264,7 @@ impl CredentialIssuer for SshIssuer {
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
         let refused = |cause| MintError::Refused { cause };
         let failed = |cause| MintError::Failed { cause };
-        if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
-            return Err(refused(code!("other_issuer_intended")));
-        }
+        authorization.meant_for(self)?;
         if authorization.holder_key().is_some() {
             return Err(refused(code!("cannot_bind")));
         }
@@ -318,25 +316,14 @@ impl CredentialIssuer for SshIssuer {
         Ok(Minting::Done(Minted { descriptor, secret: Some(secret) }))
     }
 
-    async fn commit(&self, _prepared: Prepared, _recorded: &Recorded) -> Result<Minted, MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
-    async fn abandon(&self, _prepared: Prepared) -> Result<(), MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
     /// What is seen is that the list was published: the certificate opens nothing new. Sessions are not seen.
     async fn revoke(
         &self,
         authorization: &RevokeAuthorization,
         descriptor: &CredentialDescriptor,
     ) -> Result<RevokeOutcome, RevokeError> {
-        let serial = SshSerial::of(descriptor.id).to_string();
-        if authorization.credential() != descriptor.id
-            || descriptor.issuer != self.name
-            || descriptor.serial.as_str() != serial
-        {
+        authorization.meant_for(descriptor, self)?;
+        if descriptor.serial.as_str() != SshSerial::of(descriptor.id).to_string() {
             return Err(RevokeError::Refused { cause: code!("other_credential") });
         }
         let Some(revocations) = &self.revocations else {
@@ -356,10 +343,6 @@ impl CredentialIssuer for SshIssuer {
         let serial = SshSerial::of(query.credential());
         let gone = self.revocations.as_ref().is_some_and(|revocations| revocations.shows(serial));
         Ok(if gone { Observed::Gone } else { Observed::NeverExisted })
-    }
-
-    async fn list(&self, _since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
-        Err(ObserveError::Unsupported)
     }
 }
 

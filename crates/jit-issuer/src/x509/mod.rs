@@ -10,7 +10,7 @@
 //! | extended key usage | `serverAuth`, `clientAuth` |
 //! | `<arc>.1` | not critical: credential, grant, decision, evidence, log, resource and actions ([`OidArc`]) |
 //!
-//! The key is made here and sealed with the certificate, or is its holder's own (named at the claim, or from [`HolderKeys`]); of a certificate request nothing but
+//! The key is made here and sealed with the certificate, or is its holder's own (named at the claim, or from [`SubjectKeys`]); of a certificate request nothing but
 //! the key is taken over. A recipient that is no workload of the trust domain is refused, and so is a grant with a condition that issuer
 //! or target would have to enforce: a certificate has no place for it.
 //!
@@ -20,35 +20,34 @@
 mod authority;
 mod binding;
 mod crl;
-mod holder;
 mod list;
 mod profile;
 mod signed;
+mod subject;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jit_core::{
     Condition, CrashClass, CredentialDescriptor, Enforcement, Entropy, ExternalDigest, IssuerCapabilities, IssuerName,
-    PrincipalId, Recorded, Scope, Seconds, SpiffeId, Timestamp, Window, code,
+    PrincipalId, Scope, Seconds, SpiffeId, Timestamp, Window, code,
 };
 use sha2::{Digest as _, Sha256};
 use x509_cert::der::pem::{LineEnding, encode_string};
 use zeroize::Zeroizing;
 
 use crate::{
-    CredentialIssuer, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError,
-    Observed, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
-    key::KeyAlgorithm,
+    CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError, Observed, PlanRefused,
+    ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome, key::KeyAlgorithm,
 };
 pub use authority::{Authority, AuthorityError, MAX_CHAIN, TrustDomain, TrustDomainError};
 pub use binding::{OidArc, OidArcError};
 pub use crl::{CrlReason, Revocation};
-pub use holder::{HolderKey, HolderKeyError, HolderKeys, MAX_REQUEST};
-use holder::{Keys, Subject};
 use list::List;
 pub use list::{CrlError, CrlFile, Published};
 use profile::{Contents, Serial};
+use subject::{Keys, Subject};
+pub use subject::{MAX_REQUEST, SubjectKey, SubjectKeyError, SubjectKeys};
 
 /// The longest life of a certificate unless configured otherwise, in seconds.
 pub const DEFAULT_MAX_TTL_S: u32 = 3600;
@@ -105,7 +104,7 @@ impl X509Issuer {
 
     /// Certifies keys that their holders made and keep. The secret that is released is then the chain alone.
     #[must_use]
-    pub fn with_holder_keys(mut self, keys: Arc<dyn HolderKeys>) -> Self {
+    pub fn with_subject_keys(mut self, keys: Arc<dyn SubjectKeys>) -> Self {
         self.keys = Keys::Held(keys);
         self
     }
@@ -219,7 +218,7 @@ impl CredentialIssuer for X509Issuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         self.check(plan.subject(), plan.scope(), plan.conditions())?;
-        holder::named(plan.holder_key()).map_err(|cause| PlanRefused { cause })?;
+        subject::named(plan.holder_key()).map_err(|cause| PlanRefused { cause })?;
         match self.fit(plan.window()) {
             Some(_) => Ok(()),
             None => Err(PlanRefused { cause: code!("window_not_expressible") }),
@@ -227,9 +226,7 @@ impl CredentialIssuer for X509Issuer {
     }
 
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
-        if *authorization.issuer() != self.name || *authorization.capabilities() != self.capabilities() {
-            return Err(MintError::Refused { cause: code!("other_issuer_intended") });
-        }
+        authorization.meant_for(self)?;
         let workload = self
             .check(authorization.subject(), authorization.scope(), authorization.conditions())
             .map_err(|refused| MintError::Refused { cause: refused.cause })?;
@@ -263,14 +260,6 @@ impl CredentialIssuer for X509Issuer {
         Ok(Minting::Done(Minted { descriptor, secret: Some(secret) }))
     }
 
-    async fn commit(&self, _prepared: Prepared, _recorded: &Recorded) -> Result<Minted, MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
-    async fn abandon(&self, _prepared: Prepared) -> Result<(), MintError> {
-        Err(MintError::Refused { cause: code!("never_prepares") })
-    }
-
     /// What is seen is the certificate in the published list. Who verifies may use the list from before until that has run out;
     /// only then is it gone.
     async fn revoke(
@@ -278,9 +267,7 @@ impl CredentialIssuer for X509Issuer {
         authorization: &RevokeAuthorization,
         descriptor: &CredentialDescriptor,
     ) -> Result<RevokeOutcome, RevokeError> {
-        if authorization.credential() != descriptor.id || descriptor.issuer != self.name {
-            return Err(RevokeError::Refused { cause: code!("other_credential") });
-        }
+        authorization.meant_for(descriptor, self)?;
         let Some(list) = &self.list else {
             return Ok(RevokeOutcome::CannotRevoke { until: descriptor.dies_at() });
         };
@@ -304,9 +291,5 @@ impl CredentialIssuer for X509Issuer {
     /// A certificate whose `credential.issued` is not recorded was never released: it died with the process that signed it.
     async fn reconcile(&self, _query: &ReconcileQuery) -> Result<Observed, ObserveError> {
         Ok(Observed::NeverExisted)
-    }
-
-    async fn list(&self, _since: Timestamp, _after: Option<&Cursor>) -> Result<FoundPage, ObserveError> {
-        Err(ObserveError::Unsupported)
     }
 }

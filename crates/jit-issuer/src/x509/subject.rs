@@ -22,7 +22,7 @@ pub const MAX_REQUEST: usize = 16_384;
 /// Bytes are not a public key that its holder has shown to have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum HolderKeyError {
+pub enum SubjectKeyError {
     /// The request is longer than [`MAX_REQUEST`].
     #[error("certificate request is longer than {MAX_REQUEST} bytes")]
     TooLong,
@@ -37,54 +37,54 @@ pub enum HolderKeyError {
     WrongSignature,
 }
 
-/// The public key of a holder who keeps the private one.
+/// The public key of a subject who keeps the private one (RFC 5280 section 4.1.2.7).
 ///
 /// ```
-/// use jit_issuer::x509::{HolderKey, HolderKeyError};
-/// assert_eq!(HolderKey::from_csr_pem("anything else"), Err(HolderKeyError::Malformed));
+/// use jit_issuer::x509::{SubjectKey, SubjectKeyError};
+/// assert_eq!(SubjectKey::from_csr_pem("anything else"), Err(SubjectKeyError::Malformed));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HolderKey(PublicKey);
+pub struct SubjectKey(PublicKey);
 
-impl HolderKey {
+impl SubjectKey {
     /// The key of a DER certificate request (RFC 2986) that is signed with it. The subject, the names and the attributes that the
     /// request asks for are not looked at.
     ///
     /// # Errors
-    /// [`HolderKeyError`] naming what is wrong.
-    pub fn from_csr_der(der: &[u8]) -> Result<Self, HolderKeyError> {
+    /// [`SubjectKeyError`] naming what is wrong.
+    pub fn from_csr_der(der: &[u8]) -> Result<Self, SubjectKeyError> {
         if der.len() > MAX_REQUEST {
-            return Err(HolderKeyError::TooLong);
+            return Err(SubjectKeyError::TooLong);
         }
-        let request = CertReq::from_der(der).map_err(|_| HolderKeyError::Malformed)?;
-        let key = request.info.public_key.to_der().map_err(|_| HolderKeyError::Malformed)?;
+        let request = CertReq::from_der(der).map_err(|_| SubjectKeyError::Malformed)?;
+        let key = request.info.public_key.to_der().map_err(|_| SubjectKeyError::Malformed)?;
         let key = Self::from_spki_der(&key)?;
-        let signed = Signed::parse(der).ok_or(HolderKeyError::Malformed)?;
-        if signed.is_by(key.0.as_der()) { Ok(key) } else { Err(HolderKeyError::WrongSignature) }
+        let signed = Signed::parse(der).ok_or(SubjectKeyError::Malformed)?;
+        if signed.is_by(key.0.as_der()) { Ok(key) } else { Err(SubjectKeyError::WrongSignature) }
     }
 
     /// The same of a request in PEM (RFC 7468).
     ///
     /// # Errors
-    /// [`HolderKeyError`] naming what is wrong.
-    pub fn from_csr_pem(pem: &str) -> Result<Self, HolderKeyError> {
+    /// [`SubjectKeyError`] naming what is wrong.
+    pub fn from_csr_pem(pem: &str) -> Result<Self, SubjectKeyError> {
         if pem.len() > 2 * MAX_REQUEST {
-            return Err(HolderKeyError::TooLong);
+            return Err(SubjectKeyError::TooLong);
         }
         match Document::from_pem(pem) {
             Ok(("CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST", document)) => {
                 Self::from_csr_der(document.as_bytes())
             }
-            _ => Err(HolderKeyError::Malformed),
+            _ => Err(SubjectKeyError::Malformed),
         }
     }
 
     /// The key of a DER `SubjectPublicKeyInfo`, from someone who was asked elsewhere to show that they have the private one.
     ///
     /// # Errors
-    /// [`HolderKeyError::Unusable`].
-    pub fn from_spki_der(der: &[u8]) -> Result<Self, HolderKeyError> {
-        PublicKey::from_spki_der(der).map(Self).map_err(|_| HolderKeyError::Unusable)
+    /// [`SubjectKeyError::Unusable`].
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, SubjectKeyError> {
+        PublicKey::from_spki_der(der).map(Self).map_err(|_| SubjectKeyError::Unusable)
     }
 
     /// The key.
@@ -94,23 +94,23 @@ impl HolderKey {
     }
 }
 
-/// Knows the keys of holders: a service that takes their certificate requests, for example.
+/// Knows the keys of subjects: a service that takes their certificate requests, for example.
 #[async_trait]
-pub trait HolderKeys: Send + Sync + fmt::Debug {
+pub trait SubjectKeys: Send + Sync + fmt::Debug {
     /// The key for the credential that is about to be minted. It must come from the authorisation's
     /// [`subject`](MintAuthorization::subject) itself. Cancellation-safe.
     ///
     /// # Errors
     /// A code for the record if there is none.
-    async fn holder_key(&self, authorization: &MintAuthorization) -> Result<HolderKey, Code>;
+    async fn subject_key(&self, authorization: &MintAuthorization) -> Result<SubjectKey, Code>;
 }
 
 /// The key that whoever claims the credential named, if it can be certified.
-pub(super) fn named(key: Option<&jit_core::HolderKey>) -> Result<Option<HolderKey>, Code> {
+pub(super) fn named(key: Option<&jit_core::HolderKey>) -> Result<Option<SubjectKey>, Code> {
     match key {
         None => Ok(None),
         Some(jit_core::HolderKey::PublicKey(key)) => {
-            HolderKey::from_spki_der(key.as_der()).map(Some).map_err(|_| code!("holder_key_unusable"))
+            SubjectKey::from_spki_der(key.as_der()).map(Some).map_err(|_| code!("holder_key_unusable"))
         }
         Some(_) => Err(code!("cannot_bind")),
     }
@@ -119,7 +119,7 @@ pub(super) fn named(key: Option<&jit_core::HolderKey>) -> Result<Option<HolderKe
 /// Where the keys of certificates come from, if the authorisation names none.
 pub(super) enum Keys {
     Made { algorithm: KeyAlgorithm },
-    Held(Arc<dyn HolderKeys>),
+    Held(Arc<dyn SubjectKeys>),
 }
 
 /// A key to certify.
@@ -147,7 +147,7 @@ impl Keys {
                 Ok(Subject { public: key.public().clone(), private })
             }
             Self::Held(keys) => {
-                let key = keys.holder_key(authorization).await.map_err(|cause| MintError::Failed { cause })?;
+                let key = keys.subject_key(authorization).await.map_err(|cause| MintError::Failed { cause })?;
                 Ok(Subject { public: key.0, private: None })
             }
         }

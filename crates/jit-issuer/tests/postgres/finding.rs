@@ -103,19 +103,15 @@ async fn what_somebody_altered_is_seen() {
     assert_eq!(found.window.end(), Timestamp::MAX);
     world.admin.batch_execute("CREATE ROLE altered_other").await.unwrap();
     for (alter, back) in [
-        (format!("COMMENT ON ROLE \"{role}\" IS 'nothing to see here'"), None),
-        (format!("ALTER ROLE \"{role}\" CREATEROLE"), Some(format!("ALTER ROLE \"{role}\" NOCREATEROLE"))),
-        (format!("GRANT altered_other TO \"{role}\""), Some(format!("REVOKE altered_other FROM \"{role}\""))),
-        (format!("ALTER ROLE \"{role}\" CONNECTION LIMIT -1"), None),
-    ]
-    .into_iter()
-    .rev()
-    {
-        world.admin.batch_execute(&alter).await.unwrap();
+        ("ALTER ROLE {} CONNECTION LIMIT -1", "ALTER ROLE {} CONNECTION LIMIT 10"),
+        ("GRANT altered_other TO {}", "REVOKE altered_other FROM {}"),
+        ("ALTER ROLE {} CREATEROLE", "ALTER ROLE {} NOCREATEROLE"),
+        ("COMMENT ON ROLE {} IS 'nothing to see here'", "SELECT"),
+    ] {
+        world.admin.batch_execute(&alter.replace("{}", role)).await.unwrap();
         let Observed::Exists(found) = world.issuer.reconcile(&query).await.unwrap() else { panic!("gone") };
         assert_ne!(found.fingerprint, descriptor.fingerprint, "{alter}");
-        let back = back.unwrap_or(format!("ALTER ROLE \"{role}\" CONNECTION LIMIT 10"));
-        world.admin.batch_execute(&back).await.unwrap();
+        world.admin.batch_execute(&back.replace("{}", role)).await.unwrap();
     }
 }
 

@@ -12,7 +12,7 @@ use jit_core::{Code, ExternalDigest, SubjectPublicKey, code};
 use jit_issuer::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan,
     key::{KeyAlgorithm, LocalKey},
-    x509::{HolderKey, HolderKeys},
+    x509::{SubjectKey, SubjectKeys},
 };
 use jit_testkit::{CaseSetup, RecordedCase};
 use serde_json::{Value, json};
@@ -206,11 +206,11 @@ async fn serial_numbers_and_keys_differ_and_repeat_with_their_randomness() {
 
 /// Holders whose keys are in certificate requests.
 #[derive(Debug)]
-struct Requests(Result<HolderKey, Code>);
+struct Requests(Result<SubjectKey, Code>);
 
 #[async_trait::async_trait]
-impl HolderKeys for Requests {
-    async fn holder_key(&self, _: &MintAuthorization) -> Result<HolderKey, Code> {
+impl SubjectKeys for Requests {
+    async fn subject_key(&self, _: &MintAuthorization) -> Result<SubjectKey, Code> {
         self.0.clone()
     }
 }
@@ -229,8 +229,8 @@ async fn of_a_request_nothing_but_the_key_is_taken_over() {
         ];
         let common = ["req", "-new", "-config", "ca.conf", "-key", &key, "-subj", "/CN=admin", "-out", &request];
         pki.openssl(&[&common[..], &wishes[..]].concat());
-        let holder = HolderKey::from_csr_pem(&pki.read(&request)).unwrap();
-        let issuer = issuer(pki.authority()).with_holder_keys(Arc::new(Requests(Ok(holder.clone()))));
+        let holder = SubjectKey::from_csr_pem(&pki.read(&request)).unwrap();
+        let issuer = issuer(pki.authority()).with_subject_keys(Arc::new(Requests(Ok(holder.clone()))));
         let released = release(&issuer, setup(1)).await;
         assert_eq!(released.key, "", "the private key stays with its holder");
         verify(pki, &released, START, &[]).unwrap();
@@ -248,9 +248,9 @@ async fn no_certificate_without_a_key_of_the_holders_own() {
     let absent = Requests(Err(code!("no_request")));
     let key = STANDARD.openssl(&["pkey", "-in", "issuing.key", "-pubout", "-outform", "PEM"]);
     let der = data_encoding::BASE64.decode(key.lines().filter(|l| !l.starts_with('-')).collect::<String>().as_bytes());
-    let of_the_authority = Requests(Ok(HolderKey::from_spki_der(&der.unwrap()).unwrap()));
+    let of_the_authority = Requests(Ok(SubjectKey::from_spki_der(&der.unwrap()).unwrap()));
     for (keys, cause) in [(absent, code!("no_request")), (of_the_authority, code!("key_of_the_authority"))] {
-        let issuer = issuer(STANDARD.authority()).with_holder_keys(Arc::new(keys));
+        let issuer = issuer(STANDARD.authority()).with_subject_keys(Arc::new(keys));
         let mut case = RecordedCase::approved(setup(1));
         let authorization = case.authorize(&issuer);
         assert_eq!(issuer.mint(&authorization).await.unwrap_err().code(), cause);

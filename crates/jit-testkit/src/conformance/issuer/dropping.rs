@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jit_core::{CredentialDescriptor, ExternalDigest, ExternalId};
+use jit_core::{CredentialDescriptor, ExternalDigest, ExternalId, code};
 use jit_issuer::{MintAuthorization, Minting, Observed, RevokeAuthorization};
 
 use super::{
@@ -51,7 +51,7 @@ pub(super) async fn a_dropped_revocation_is_made_again(subject: Subject) {
         let live = subject.mint(&mut subject.case(polls as u64)).await;
         let Live { descriptor, .. } = &live;
         let start = descriptor.window.start();
-        let authorization = RevokeAuthorization::store_down(code(), start, descriptor);
+        let authorization = RevokeAuthorization::store_down(code!("conformance"), start, descriptor);
         let fast = give_up(polls, Duration::ZERO, subject.issuer().revoke(&authorization, descriptor)).await.is_some();
         revoke(&*subject.another_process().await, descriptor).await;
         if subject.issuer().capabilities().can_revoke {
@@ -61,10 +61,6 @@ pub(super) async fn a_dropped_revocation_is_made_again(subject: Subject) {
             break;
         }
     }
-}
-
-fn code() -> jit_core::Code {
-    jit_core::code!("conformance")
 }
 
 /// What a recovering process does with a mint that nobody finished: find out, and take back what is there.

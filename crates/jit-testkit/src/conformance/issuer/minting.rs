@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jit_core::{Timestamp, Window};
+use futures_util::future::join_all;
+use jit_core::Window;
 use jit_issuer::{MintError, Minting};
 
 use super::Subject;
@@ -95,7 +96,6 @@ pub(super) async fn a_secret_is_sealed_and_shown_nowhere(subject: Subject) {
 pub(super) async fn a_released_credential_opens_its_target(subject: Subject) {
     let live = subject.mint(&mut subject.case(1)).await;
     assert_ne!(subject.opens(&live).await, Some(false), "it does not work");
-    assert!(live.descriptor.window.end() > Timestamp::EPOCH);
 }
 
 pub(super) async fn many_are_minted_at_once(subject: Subject) {
@@ -108,23 +108,4 @@ pub(super) async fn many_are_minted_at_once(subject: Subject) {
     for live in &lives {
         assert_ne!(subject.opens(live).await, Some(false), "one of many does not work");
     }
-}
-
-/// All of them, side by side.
-async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut ready = true;
-        for (future, done) in &mut pending {
-            if done.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *done = Some(value),
-                    std::task::Poll::Pending => ready = false,
-                }
-            }
-        }
-        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    pending.into_iter().filter_map(|(_, done)| done).collect()
 }
