@@ -219,19 +219,23 @@ async fn two_batches_under_way_are_found_out_each() {
     assert_eq!(proxy.cuts(), 6);
 }
 
+/// What a writer that has just held the lock assumes of the log.
+async fn as_it_is(backend: &PostgresBackend) -> Assumed {
+    let transaction = backend.begin(Begin::default()).await.unwrap();
+    let locked = transaction.locked();
+    Assumed { incarnation: locked.incarnation, head: locked.head.clone(), streams: vec![] }
+}
+
 #[tokio::test]
 async fn what_still_waits_in_the_server_is_not_written_after_a_reconnect() {
     let (database, _) = created().await;
     let proxy = CuttingProxy::before(&database.tcp_config).await;
     let backend = Arc::new(through(&proxy, &database.tcp_config, false).await);
-    let transaction = backend.begin(Begin::default()).await.unwrap();
-    let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
-    drop(transaction);
+    let assumed = as_it_is(&backend).await;
     // Somebody else has the lock, so the statements wait in the server, whose client goes away.
     let mut holder = database.connect().await;
     let held = holder.transaction().await.unwrap();
     held.execute("SELECT 1 FROM jit.head FOR UPDATE", &[]).await.unwrap();
-    let assumed = Assumed { incarnation, head, streams: vec![] };
     let writing = tokio::spawn({
         let backend = Arc::clone(&backend);
         async move { backend.write_if(assumed, batch(1, 1)).await }
@@ -303,15 +307,12 @@ async fn nothing_is_written_behind_a_begin_that_failed() {
         let config = spoiling(&database.tcp_config, Arc::clone(&spoil)).await;
         let config = PostgresConfig::new(config).early_lock_release(early);
         let backend = PostgresBackend::connect(config).await.unwrap();
-        let transaction = backend.begin(Begin::default()).await.unwrap();
-        let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
-        drop(transaction);
-        let assumed = Assumed { incarnation, head: head.clone(), streams: vec![] };
+        let assumed = as_it_is(&backend).await;
         spoil.store(true, Ordering::SeqCst);
         let error = backend.write_if(assumed.clone(), batch(1, 3)).await.unwrap_err();
         assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
         assert!(!spoil.load(Ordering::SeqCst), "nothing was spoilt");
-        assert_eq!(direct.head().await.unwrap(), head);
+        assert_eq!(direct.head().await.unwrap(), assumed.head);
         assert_eq!(direct.scan_records(None, usize::MAX).await.unwrap().len(), 1);
         assert_eq!(direct.rows(0..u64::MAX).await.unwrap().len(), 1);
         assert!(!backend.write_if(assumed, batch(1, 3)).await.unwrap(), "the session is given up");
@@ -323,13 +324,10 @@ async fn nothing_is_written_behind_a_begin_that_failed() {
 async fn a_process_ended_in_the_middle_leaves_its_outcome_unknown() {
     let (database, backend) = created().await;
     let backend = Arc::new(backend);
-    let transaction = backend.begin(Begin::default()).await.unwrap();
-    let (incarnation, head) = (transaction.locked().incarnation, transaction.locked().head.clone());
-    drop(transaction);
+    let assumed = as_it_is(&backend).await;
     let mut holder = database.connect().await;
     let held = holder.transaction().await.unwrap();
     held.execute("SELECT 1 FROM jit.head FOR UPDATE", &[]).await.unwrap();
-    let assumed = Assumed { incarnation, head, streams: vec![] };
     let writing = tokio::spawn({
         let backend = Arc::clone(&backend);
         async move { backend.write_if(assumed, batch(1, 1)).await }

@@ -52,7 +52,7 @@ impl SchemaName {
 
 /// Where a log is kept, and with how much patience.
 ///
-/// The connection must be a session of its own: to PostgreSQL itself, or through a pooler in session mode.
+/// The connection must be a session of its own, to PostgreSQL itself. Poolers are not tested; in transaction mode none can work.
 #[derive(Clone)]
 pub struct PostgresConfig {
     pub(super) connection: Config,
