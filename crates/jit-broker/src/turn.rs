@@ -99,7 +99,7 @@ impl Broker {
         origin: &StepOrigin,
         guards: Vec<(StreamId, Expected)>,
     ) -> Result<Turn, NotTaken> {
-        // On the heap: policies are evaluated on what is left of the stack.
+        // On the heap: every act of a broker holds the future of a turn within its own.
         Box::pin(self.turn_after(Below::Unknown, case, commands, origin, guards)).await
     }
 
