@@ -300,24 +300,18 @@ async fn spoiling(server: &tokio_postgres::Config, spoil: Arc<AtomicBool>) -> to
 }
 
 #[tokio::test]
-async fn nothing_is_written_behind_a_begin_that_failed() {
-    for early in [false, true] {
-        let (database, direct) = created().await;
-        let spoil = Arc::new(AtomicBool::new(false));
-        let config = spoiling(&database.tcp_config, Arc::clone(&spoil)).await;
-        let config = PostgresConfig::new(config).early_lock_release(early);
-        let backend = PostgresBackend::connect(config).await.unwrap();
-        let assumed = as_it_is(&backend).await;
-        spoil.store(true, Ordering::SeqCst);
-        let error = backend.write_if(assumed.clone(), batch(1, 3)).await.unwrap_err();
-        assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
-        assert!(!spoil.load(Ordering::SeqCst), "nothing was spoilt");
-        assert_eq!(direct.head().await.unwrap(), assumed.head);
-        assert_eq!(direct.scan_records(None, usize::MAX).await.unwrap().len(), 1);
-        assert_eq!(direct.rows(0..u64::MAX).await.unwrap().len(), 1);
-        assert!(!backend.write_if(assumed, batch(1, 3)).await.unwrap(), "the session is given up");
-        assert_eq!(append(&backend, 3).await, 4);
-    }
+async fn a_session_whose_begin_failed_is_given_up() {
+    let (database, direct) = created().await;
+    let spoil = Arc::new(AtomicBool::new(false));
+    let config = spoiling(&database.tcp_config, Arc::clone(&spoil)).await;
+    let backend = PostgresBackend::connect(PostgresConfig::new(config)).await.unwrap();
+    let assumed = as_it_is(&backend).await;
+    spoil.store(true, Ordering::SeqCst);
+    backend.begin(Begin::default()).await.unwrap_err();
+    assert!(!spoil.load(Ordering::SeqCst), "nothing was spoilt");
+    assert!(!backend.write_if(assumed, batch(1, 3)).await.unwrap(), "the session is given up");
+    assert_eq!(direct.scan_records(None, usize::MAX).await.unwrap().len(), 1);
+    assert_eq!(append(&backend, 3).await, 4);
 }
 
 #[tokio::test]

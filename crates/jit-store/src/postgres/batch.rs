@@ -1,4 +1,4 @@
-//! A batch as columns, and the statements that write them.
+//! A batch as columns, and the statement that writes them.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,9 +11,9 @@ use tokio_postgres::{Client, Error, Statement};
 use super::config::SchemaName;
 use super::error::{failed, unavailable};
 use super::sql;
-use super::value::signed;
+use super::value::{concat, signed};
 use crate::backend::BackendError;
-use crate::row::{Batch, Projections, StreamKey};
+use crate::row::{Assumed, Batch, HashBytes, Head, Projections, StreamKey};
 
 /// More bytes than this would not fit into the parameters of a statement.
 const MAX_BATCH_BYTES: usize = 512 << 20;
@@ -65,19 +65,9 @@ statements! {
     lock_head = sql::LOCK_HEAD;
     wanted_streams = sql::WANTED_STREAMS;
     wanted_records = sql::WANTED_RECORDS;
-    check_streams = sql::CHECK_STREAMS;
     wanted_leaves = sql::WANTED_LEAVES;
     make_room = sql::MAKE_ROOM;
-    insert_leaves = sql::INSERT_LEAVES;
-    insert_payloads = sql::INSERT_PAYLOADS;
-    insert_records = sql::INSERT_RECORDS;
-    insert_tiles = sql::INSERT_TILES;
-    insert_blobs = sql::INSERT_BLOBS;
-    put_streams = sql::PUT_STREAMS;
-    insert_lookups = sql::INSERT_LOOKUPS;
-    unschedule = sql::UNSCHEDULE;
-    schedule = sql::SCHEDULE;
-    move_head = sql::MOVE_HEAD;
+    write = sql::WRITE;
     stream_bounds = sql::STREAM_BOUNDS;
 }
 
@@ -85,6 +75,9 @@ type Bytes<'a> = Vec<&'a [u8]>;
 
 /// The columns of a batch that fits where the log ends.
 pub(super) struct BatchColumns<'a> {
+    size: i64,
+    root: &'a [u8],
+    frontier: Vec<u8>,
     index: Vec<i64>,
     n: Vec<i64>,
     record: Bytes<'a>,
@@ -114,9 +107,18 @@ impl<'a> BatchColumns<'a> {
         }
         let streams = batch.projections.streams.iter();
         let bounds = streams.map(|(key, _)| bounds.get(key).copied().unwrap_or(UNBOUNDED)).collect();
+        Self::within(batch, bounds)
+    }
+
+    /// Of each stream written to, `bounds` says between which indexes its records are.
+    pub(super) fn within(batch: &'a Batch, bounds: Vec<(i64, i64)>) -> Result<Self, BackendError> {
+        let rows = &batch.rows;
         let payloads = || rows.iter().filter_map(|row| Some((row.index, row.payload.as_deref()?)));
         let tiles = &batch.tiles;
         Ok(Self {
+            size: signed(batch.head.size)?,
+            root: batch.head.root.as_bytes().as_slice(),
+            frontier: concat(&batch.head.frontier),
             index: rows.iter().map(|row| signed(row.index)).collect::<Result<_, _>>()?,
             n: rows.iter().map(|row| signed(row.n)).collect::<Result<_, _>>()?,
             record: rows.iter().map(|row| row.record.as_bytes().as_slice()).collect(),
@@ -135,31 +137,89 @@ impl<'a> BatchColumns<'a> {
         })
     }
 
-    /// Adds the statements that write them.
-    pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, steps: &mut Vec<Step<'s>>) {
-        if !self.index.is_empty() {
-            let params: [&(dyn ToSql + Sync); 6] =
-                [&self.index, &self.n, &self.record, &self.stream, &self.leaf, &self.header];
-            steps.push(execute(client, &prepared.insert_leaves, params));
-            steps.push(execute(client, &prepared.insert_records, [&self.record, &self.index]));
-        }
-        if !self.payload.is_empty() {
-            steps.push(execute(client, &prepared.insert_payloads, [&self.payload_index, &self.payload]));
-        }
-        if !self.tile_index.is_empty() {
-            let params: [&(dyn ToSql + Sync); 4] =
-                [&self.tile_level, &self.tile_index, &self.tile_root, &self.tile_hashes];
-            steps.push(execute(client, &prepared.insert_tiles, params));
-        }
-        if !self.blob.is_empty() {
-            steps.push(execute(client, &prepared.insert_blobs, [&self.blob_key, &self.blob]));
-        }
-        self.projections.write(client, prepared, steps);
+    /// Sends all of it, to be written where the log ends as `Place` says.
+    pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, place: &'s Place<'_>) -> Step<'s> {
+        let Self { projections, .. } = self;
+        execute(
+            client,
+            &prepared.write,
+            [
+                &self.size,
+                &self.root,
+                &self.frontier,
+                &place.lazy,
+                &place.size,
+                &place.root,
+                &place.frontier,
+                &place.locked,
+                &place.streams,
+                &place.leaves,
+                &self.index,
+                &self.n,
+                &self.record,
+                &self.stream,
+                &self.leaf,
+                &self.header,
+                &self.payload_index,
+                &self.payload,
+                &self.tile_level,
+                &self.tile_index,
+                &self.tile_root,
+                &self.tile_hashes,
+                &self.blob_key,
+                &self.blob,
+                &projections.stream,
+                &projections.next,
+                &projections.first,
+                &projections.last,
+                &projections.leaf,
+                &projections.closed,
+                &projections.lookup,
+                &projections.lookup_index,
+                &projections.done,
+                &projections.due,
+                &projections.at_us,
+                &projections.work,
+            ],
+        )
+    }
+}
+
+/// Where a batch is written.
+pub(super) struct Place<'a> {
+    size: i64,
+    root: &'a [u8],
+    frontier: Vec<u8>,
+    /// How streams end that are not locked.
+    streams: Bytes<'a>,
+    leaves: Vec<Option<&'a [u8]>>,
+    /// The lock is held.
+    locked: bool,
+    /// The commit does not wait for the disk.
+    lazy: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Behind a head whose lock is held.
+    pub(super) fn behind(head: &'a Head, lazy: bool) -> Result<Self, BackendError> {
+        let (root, frontier) = (head.root.as_bytes().as_slice(), concat(&head.frontier));
+        Ok(Self { size: signed(head.size)?, root, frontier, streams: vec![], leaves: vec![], locked: true, lazy })
+    }
+
+    /// Where the log is assumed to end.
+    pub(super) fn assumed(assumed: &'a Assumed, lazy: bool) -> Result<Self, BackendError> {
+        let leaf = |leaf: &'a Option<HashBytes>| leaf.as_ref().map(|leaf| leaf.as_bytes().as_slice());
+        Ok(Self {
+            streams: assumed.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect(),
+            leaves: assumed.streams.iter().map(|(_, found)| leaf(found)).collect(),
+            locked: false,
+            ..Self::behind(&assumed.head, lazy)?
+        })
     }
 }
 
 /// The columns of projections.
-pub(super) struct ProjectionColumns<'a> {
+struct ProjectionColumns<'a> {
     stream: Bytes<'a>,
     next: Vec<i64>,
     first: Vec<i64>,
@@ -175,8 +235,7 @@ pub(super) struct ProjectionColumns<'a> {
 }
 
 impl<'a> ProjectionColumns<'a> {
-    /// `bounds` says of each stream between which indexes its records are.
-    pub(super) fn of(projections: &'a Projections, bounds: Vec<(i64, i64)>) -> Result<Self, BackendError> {
+    fn of(projections: &'a Projections, bounds: Vec<(i64, i64)>) -> Result<Self, BackendError> {
         let Projections { streams, lookups, due, due_done } = projections;
         let (first, last) = bounds.into_iter().unzip();
         Ok(Self {
@@ -193,24 +252,6 @@ impl<'a> ProjectionColumns<'a> {
             at_us: due.iter().map(|row| row.at_us).collect(),
             work: due.iter().map(|row| row.work.as_slice()).collect(),
         })
-    }
-
-    /// Adds the statements that write them.
-    pub(super) fn write<'s>(&'s self, client: &'s Client, prepared: &'s Statements, steps: &mut Vec<Step<'s>>) {
-        if !self.stream.is_empty() {
-            let params: [&(dyn ToSql + Sync); 6] =
-                [&self.stream, &self.next, &self.first, &self.last, &self.leaf, &self.closed];
-            steps.push(execute(client, &prepared.put_streams, params));
-        }
-        if !self.lookup.is_empty() {
-            steps.push(execute(client, &prepared.insert_lookups, [&self.lookup, &self.lookup_index]));
-        }
-        if !self.done.is_empty() {
-            steps.push(execute(client, &prepared.unschedule, [&self.done]));
-        }
-        if !self.due.is_empty() {
-            steps.push(execute(client, &prepared.schedule, [&self.due, &self.at_us, &self.work]));
-        }
     }
 }
 

@@ -107,13 +107,18 @@ fn is_of_statement(error: &Error) -> bool {
         .is_some_and(|db| matches!(db.parsed_severity(), Some(Severity::Error)) && !db.code().code().starts_with("08"))
 }
 
-/// Whether statements that were sent together, `COMMIT` the last of them, failed by nothing but what they check: how the log and
-/// its streams end, and that no record is there already.
-pub(super) fn is_not_as_assumed(answers: &[Result<u64, Error>]) -> bool {
-    let checked =
-        |error: &Error| matches!(error.code(), Some(&SqlState::DIVISION_BY_ZERO | &SqlState::UNIQUE_VIOLATION));
-    answers.last().is_some_and(Result::is_ok)
-        && answers.iter().find_map(|answer| answer.as_ref().err()).is_some_and(checked)
+/// What became of a statement that is a transaction of its own.
+pub(super) fn outcome_of_one(answer: Result<u64, Error>) -> Result<(), BackendError> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if is_of_statement(&error) => Err(failed(error)),
+        Err(error) => Err(unknown(Some(error))),
+    }
+}
+
+/// Whether a statement failed by nothing but what it checks: how the log and its streams end, and that no record is there already.
+pub(super) fn is_not_as_assumed(error: &Error) -> bool {
+    matches!(error.code(), Some(&SqlState::DIVISION_BY_ZERO | &SqlState::UNIQUE_VIOLATION))
 }
 
 fn refused_by_server(db: DbError, error: Error) -> BackendError {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::batch::{ProjectionColumns, UNBOUNDED, simple};
+use super::batch::{BatchColumns, Place, UNBOUNDED, simple};
 use super::config::SchemaName;
 use super::error::{failed, outcome, unavailable};
 use super::sql;
 use super::value::{bound, get, head};
 use super::writer::{Open, Writer, send};
 use crate::backend::{BackendError, Rebuild};
-use crate::row::{Head, Projections};
+use crate::row::{Batch, Head, Projections};
 
 #[derive(Debug)]
 pub(super) struct PostgresRebuild {
@@ -28,6 +28,7 @@ impl PostgresRebuild {
         let session = open.session()?;
         let client = &session.main.client;
         client.batch_execute(sql::BEGIN_REBUILD).await.map_err(failed)?;
+        client.batch_execute(&schema.fill(sql::REBUILD_LOCK)).await.map_err(failed)?;
         let row = client.query_opt(&session.statements.lock_head, &[]).await.map_err(failed)?;
         let head = head(&row.ok_or(BackendError::NotCreated)?)?;
         client.batch_execute(&schema.fill(sql::FORGET)).await.map_err(failed)?;
@@ -51,12 +52,9 @@ impl Rebuild for PostgresRebuild {
         let nexts: Vec<i64> = projections.streams.iter().map(|(_, state)| bound(state.next)).collect();
         let rows = client.query(&prepared.stream_bounds, &[&streams, &nexts, &UNBOUNDED.1]).await.map_err(failed)?;
         let bounds = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect::<Result<_, BackendError>>()?;
-        let columns = ProjectionColumns::of(&projections, bounds)?;
-        let mut steps = Vec::new();
-        columns.write(client, prepared, &mut steps);
-        for step in steps {
-            step.await.map_err(failed)?;
-        }
+        let batch = Batch { head: self.head.clone(), rows: vec![], tiles: vec![], projections, blobs: vec![] };
+        let columns = BatchColumns::within(&batch, bounds)?;
+        columns.write(client, prepared, &Place::behind(&self.head, false)?).await.map_err(failed)?;
         self.whole = true;
         Ok(())
     }

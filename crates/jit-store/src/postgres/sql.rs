@@ -130,17 +130,14 @@ pub(super) const LEASE: &str = r#"
 pub(super) const RELEASE: &str = r#"DELETE FROM "{schema}".lease WHERE key = $1 AND holder = $2 AND fence = $3"#;
 
 // What a transaction asks and writes.
-//
-// A statement sent behind a `BEGIN` that failed would be a transaction of its own. What writes does nothing where the setting
-// `jit.batch` is not on, which only [`BEGIN`] sets, until its transaction ends.
 
 /// Whatever the defaults of the server or the user are.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'";
-/// Commits without waiting for the disk.
-pub(super) const BEGIN_EARLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'; \
-                                      SET LOCAL synchronous_commit = off";
-/// Statements take as long as the log is large, and the lock waits no longer than always.
-pub(super) const BEGIN_REBUILD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit.batch = 'on'; \
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// For a statement that is a transaction of its own.
+pub(super) const AS_WRITER: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// Statements take as long as the log is large, and the locks wait no longer than always.
+pub(super) const BEGIN_REBUILD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
                                         SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
 
 pub(super) const LOCK_HEAD: &str = r#"SELECT size, root, frontier, room FROM "{schema}".head FOR UPDATE"#;
@@ -150,11 +147,6 @@ pub(super) const WANTED_STREAMS: &str = r#"
         SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1
     ) AS s ON true
     ORDER BY w.ord"#;
-/// Fails, and with it the transaction, if a stream does not end with the leaf beside it, or takes no more.
-pub(super) const CHECK_STREAMS: &str = r#"
-    SELECT 1 / (count(*) = 0)::int FROM unnest($1::bytea[], $2::bytea[]) AS w (stream, leaf)
-    LEFT JOIN LATERAL (SELECT leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1) AS s ON true
-    WHERE s.leaf IS DISTINCT FROM w.leaf OR s.closed"#;
 pub(super) const WANTED_RECORDS: &str = r#"
     SELECT k.idx, k.leaf FROM unnest($1::bytea[]) WITH ORDINALITY AS w (record, ord)
     LEFT JOIN LATERAL (
@@ -165,58 +157,64 @@ pub(super) const WANTED_RECORDS: &str = r#"
 pub(super) const WANTED_LEAVES: &str = r#"SELECT leaf FROM "{schema}".leaf WHERE idx >= $1 ORDER BY idx LIMIT $2"#;
 
 pub(super) const MAKE_ROOM: &str = r#"SELECT "{schema}".make_room($1)"#;
-pub(super) const INSERT_LEAVES: &str = r#"
-    INSERT INTO "{schema}".leaf (idx, n, record, stream, leaf, header)
-    SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
-    WHERE current_setting('jit.batch', true) = 'on'"#;
-pub(super) const INSERT_PAYLOADS: &str = r#"
-    INSERT INTO "{schema}".payload (idx, payload) SELECT * FROM unnest($1::int8[], $2::bytea[])
-    WHERE current_setting('jit.batch', true) = 'on'"#;
-pub(super) const INSERT_RECORDS: &str = r#"
-    INSERT INTO "{schema}".record (record, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])
-    WHERE current_setting('jit.batch', true) = 'on'"#;
-pub(super) const INSERT_TILES: &str = r#"
-    INSERT INTO "{schema}".tile (level, idx, root, hashes)
-    SELECT * FROM unnest($1::int2[], $2::int8[], $3::bytea[], $4::bytea[])
-    WHERE current_setting('jit.batch', true) = 'on'"#;
-pub(super) const INSERT_BLOBS: &str = r#"
-    INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($1::bytea[], $2::bytea[])
-    WHERE current_setting('jit.batch', true) = 'on' ON CONFLICT (key) DO NOTHING"#;
-pub(super) const PUT_STREAMS: &str = r#"
-    INSERT INTO "{schema}".stream_head (stream, next, first_idx, last_idx, leaf, closed)
-    SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bool[])
-    WHERE current_setting('jit.batch', true) = 'on'
-    ON CONFLICT (stream) DO UPDATE SET
-        next = excluded.next, last_idx = excluded.last_idx, leaf = excluded.leaf, closed = excluded.closed"#;
-pub(super) const INSERT_LOOKUPS: &str = r#"
-    INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($1::bytea[], $2::int8[])
-    WHERE current_setting('jit.batch', true) = 'on'"#;
-pub(super) const UNSCHEDULE: &str = r#"
-    DELETE FROM "{schema}".due WHERE ctid = ANY (ARRAY (
-        SELECT d.ctid FROM unnest($1::bytea[]) AS w (key)
-        CROSS JOIN LATERAL (SELECT ctid FROM "{schema}".due WHERE key = w.key LIMIT 1) AS d
-        WHERE current_setting('jit.batch', true) = 'on'
-    ))"#;
-pub(super) const SCHEDULE: &str = r#"
-    INSERT INTO "{schema}".due (key, at_us, work) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])
-    WHERE current_setting('jit.batch', true) = 'on'
-    ON CONFLICT (key) DO UPDATE SET at_us = excluded.at_us, work = excluded.work"#;
-/// Fails, and with it the transaction, if the head is not the one that was locked.
-pub(super) const MOVE_HEAD: &str = r#"
+
+/// A whole batch, which fails as a whole if the head is not the one that is assumed, or a stream does not end with the leaf beside it
+/// or takes no more.
+///
+/// Where this is a transaction of its own, all of it sees what was committed before it began, the lock not yet held (`$8`). That is
+/// what there is once it holds the lock: whoever writes moves the head, and a head that was moved meanwhile is not the one assumed.
+/// A rebuild moves nothing and has a lock of its own, which is tried before that of the head.
+pub(super) const WRITE: &str = r#"
     WITH moved AS (
         UPDATE "{schema}".head SET size = $1, root = $2, frontier = $3, lazy = $4
-        WHERE size = $5 AND root = $6 AND frontier = $7 AND current_setting('jit.batch', true) = 'on' RETURNING 1
+        WHERE size = $5 AND root = $6 AND frontier = $7
+            AND ($8 OR pg_try_advisory_xact_lock_shared(hashtext('jit-store rebuild'), hashtext('{schema}')))
+        RETURNING 1
+    ), changed AS (
+        SELECT FROM unnest($9::bytea[], $10::bytea[]) AS w (stream, leaf)
+        LEFT JOIN LATERAL (SELECT leaf, closed FROM "{schema}".stream_head WHERE stream = w.stream LIMIT 1) AS s ON true
+        WHERE s.leaf IS DISTINCT FROM w.leaf OR s.closed
+    ), leaves AS (
+        INSERT INTO "{schema}".leaf (idx, n, record, stream, leaf, header)
+        SELECT * FROM unnest($11::int8[], $12::int8[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[])
+    ), records AS (
+        INSERT INTO "{schema}".record (record, idx) SELECT * FROM unnest($13::bytea[], $11::int8[])
+    ), payloads AS (
+        INSERT INTO "{schema}".payload (idx, payload) SELECT * FROM unnest($17::int8[], $18::bytea[])
+    ), tiles AS (
+        INSERT INTO "{schema}".tile (level, idx, root, hashes)
+        SELECT * FROM unnest($19::int2[], $20::int8[], $21::bytea[], $22::bytea[])
+    ), blobs AS (
+        INSERT INTO "{schema}".blob (key, bytes) SELECT * FROM unnest($23::bytea[], $24::bytea[])
+        ON CONFLICT (key) DO NOTHING
+    ), streams AS (
+        INSERT INTO "{schema}".stream_head (stream, next, first_idx, last_idx, leaf, closed)
+        SELECT * FROM unnest($25::bytea[], $26::int8[], $27::int8[], $28::int8[], $29::bytea[], $30::bool[])
+        ON CONFLICT (stream) DO UPDATE SET
+            next = excluded.next, last_idx = excluded.last_idx, leaf = excluded.leaf, closed = excluded.closed
+    ), lookups AS (
+        INSERT INTO "{schema}".lookup (key, idx) SELECT * FROM unnest($31::bytea[], $32::int8[])
+    ), unscheduled AS (
+        DELETE FROM "{schema}".due WHERE ctid = ANY (ARRAY (
+            SELECT d.ctid FROM unnest($33::bytea[]) AS w (key)
+            CROSS JOIN LATERAL (SELECT ctid FROM "{schema}".due WHERE key = w.key LIMIT 1) AS d
+        ))
+    ), scheduled AS (
+        INSERT INTO "{schema}".due (key, at_us, work) SELECT * FROM unnest($34::bytea[], $35::int8[], $36::bytea[])
+        ON CONFLICT (key) DO UPDATE SET at_us = excluded.at_us, work = excluded.work
     )
-    SELECT 1 / count(*) FROM moved"#;
+    SELECT 1 / ((SELECT count(*) FROM moved) * (SELECT (count(*) = 0)::int FROM changed)),
+        CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END"#;
 
-pub(super) const CREATE: &str =
-    r#"INSERT INTO "{schema}".log (meta) SELECT $1 WHERE current_setting('jit.batch', true) = 'on'"#;
+pub(super) const CREATE: &str = r#"INSERT INTO "{schema}".log (meta) VALUES ($1)"#;
 pub(super) const CREATE_HEAD: &str = r#"
-    INSERT INTO "{schema}".head (size, root, frontier) SELECT $1, $2, $3
-    WHERE current_setting('jit.batch', true) = 'on'"#;
+    INSERT INTO "{schema}".head (size, root, frontier) VALUES (0, $1, $2)"#;
 
 // A rebuild.
 
+/// Comes before the lock of the head, and keeps out whoever writes without having read under that.
+pub(super) const REBUILD_LOCK: &str =
+    r#"SELECT pg_advisory_xact_lock(hashtext('jit-store rebuild'), hashtext('{schema}'))"#;
 pub(super) const FORGET: &str =
     r#"DELETE FROM "{schema}".stream_head; DELETE FROM "{schema}".lookup; DELETE FROM "{schema}".due"#;
 /// Where a stream begins and ends is read from the records.

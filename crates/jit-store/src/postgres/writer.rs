@@ -14,14 +14,14 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::{Error, Row as SqlRow};
 
-use super::batch::{BatchColumns, Statements, Step, execute, simple};
+use super::batch::{BatchColumns, Place, Statements, Step, execute, simple};
 use super::config::SchemaName;
 use super::connection::{Connector, ServerProcess, Session};
-use super::error::{failed, is_not_as_assumed, outcome, outcome_of_whole, unavailable};
+use super::error::{failed, is_not_as_assumed, outcome, outcome_of_one, unavailable};
 use super::sql;
 use super::value::{bound, concat, get, hash, head, limit, signed, stream_state, unsigned};
 use crate::backend::{BackendError, Transaction};
-use crate::row::{Assumed, Batch, Begin, Incarnation, Known, Locked};
+use crate::row::{Assumed, Batch, Begin, Head, Incarnation, Known, Locked};
 
 /// Hands out the writing connection, to one transaction at a time.
 pub(super) struct Writer {
@@ -63,22 +63,24 @@ impl Writer {
     /// Creates the log with its first batch.
     pub(super) async fn create(&self, meta: &[u8], first: &Batch) -> Result<(), BackendError> {
         let columns = BatchColumns::of(first, 0)?;
-        let (size, frontier) = (signed(first.head.size)?, concat(&first.head.frontier));
-        let (empty, root) = (0_i64, first.head.root.as_bytes().as_slice());
+        // What there is before the first batch.
+        let empty = Head { size: 0, ..first.head.clone() };
+        let (size, root, frontier) =
+            (signed(first.head.size)?, empty.root.as_bytes().as_slice(), concat(&empty.frontier));
+        let place = Place::behind(&empty, false)?;
         let mut open = self.open().await?;
         let session = open.session()?;
         let (client, prepared) = (&session.main.client, &session.statements);
-        let mut steps = vec![
-            simple(client, sql::BEGIN),
+        timeout(self.patience, client.batch_execute(sql::BEGIN)).await.map_err(unavailable)?.map_err(failed)?;
+        let steps = vec![
             execute(client, &prepared.create, [&meta]),
-            execute(client, &prepared.create_head, [&empty, &root, &frontier]),
+            execute(client, &prepared.create_head, [&root, &frontier]),
             execute(client, &prepared.make_room, [&size]),
+            columns.write(client, prepared, &place),
+            simple(client, "COMMIT"),
         ];
-        columns.write(client, prepared, &mut steps);
-        steps.push(execute(client, &prepared.move_head, [&size, &root, &frontier, &false, &empty, &root, &frontier]));
-        steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
-        open.conclude(answers.map(outcome_of_whole))
+        open.conclude(answers.map(outcome))
     }
 
     /// Takes the log's lock and reads what is wanted under it.
@@ -92,7 +94,7 @@ impl Writer {
         let answers = timeout(
             self.patience,
             join5(
-                client.batch_execute(if self.early { sql::BEGIN_EARLY } else { sql::BEGIN }),
+                client.batch_execute(sql::BEGIN),
                 client.query_opt(&prepared.lock_head, &[]),
                 client.query(&prepared.wanted_streams, &[&streams]),
                 client.query(&prepared.wanted_records, &[&records]),
@@ -123,48 +125,26 @@ impl Writer {
         Ok(PostgresTransaction { open, locked, room, patience: self.patience })
     }
 
-    /// Sends all statements of a transaction at once, and lets others send theirs before it is answered.
+    /// Sends a batch as one statement, and lets others send theirs before it is answered.
     pub(super) async fn write_if(&self, assumed: &Assumed, batch: &Batch) -> Result<bool, BackendError> {
-        let old = &assumed.head;
-        let columns = BatchColumns::of(batch, old.size)?;
-        let (old_size, old_root, old_frontier) =
-            (signed(old.size)?, old.root.as_bytes().as_slice(), concat(&old.frontier));
-        let (size, root, frontier) =
-            (signed(batch.head.size)?, batch.head.root.as_bytes().as_slice(), concat(&batch.head.frontier));
-        let streams: Vec<&[u8]> = assumed.streams.iter().map(|(key, _)| key.as_bytes().as_slice()).collect();
-        let leaves: Vec<Option<&[u8]>> =
-            assumed.streams.iter().map(|(_, leaf)| leaf.as_ref().map(|leaf| leaf.as_bytes().as_slice())).collect();
-
+        let columns = BatchColumns::of(batch, assumed.head.size)?;
+        let place = Place::assumed(assumed, self.early)?;
         let slot = self.slot.lock().await;
         let session =
             slot.session.as_ref().filter(|session| session.lives() && session.serves(assumed, batch)).cloned();
         let Some(session) = session else { return Ok(false) };
         let (client, prepared) = (&session.main.client, &session.statements);
-        let mut steps = vec![
-            simple(client, if self.early { sql::BEGIN_EARLY } else { sql::BEGIN }),
-            // Takes the lock.
-            execute(
-                client,
-                &prepared.move_head,
-                [&size, &root, &frontier, &self.early, &old_size, &old_root, &old_frontier],
-            ),
-        ];
-        if !streams.is_empty() {
-            steps.push(execute(client, &prepared.check_streams, [&streams, &leaves]));
-        }
-        columns.write(client, prepared, &mut steps);
-        steps.push(simple(client, "COMMIT"));
-        let mut sent = pin!(send(steps, self.patience));
-        let answers = match (&mut sent).now_or_never() {
-            Some(answers) => answers,
+        let mut sent = pin!(timeout(self.patience, columns.write(client, prepared, &place)));
+        let answer = match (&mut sent).now_or_never() {
+            Some(answer) => answer,
             None => {
                 drop(slot);
                 sent.await
             }
         };
-        let written = match answers {
-            Ok(answers) if is_not_as_assumed(&answers) => return Ok(false),
-            Ok(answers) => outcome_of_whole(answers),
+        let written = match answer {
+            Ok(Err(error)) if is_not_as_assumed(&error) => return Ok(false),
+            Ok(answer) => outcome_of_one(answer),
             Err(elapsed) => Err(BackendError::OutcomeUnknown { source: elapsed.into() }),
         };
         let confirmed = match (written, &session.flusher) {
@@ -201,6 +181,7 @@ impl Writer {
     ) -> Result<(WritingSession, ServerProcess), BackendError> {
         let flusher = if self.early { Some(self.connector.session().await?) } else { None };
         let main = self.connector.session().await?;
+        main.client.batch_execute(sql::AS_WRITER).await.map_err(failed)?;
         let statements = Statements::prepare(&main.client, &self.schema).await?;
         let incarnation = main.incarnation(count).await?;
         if let Some(last) = last {
@@ -304,25 +285,16 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn commit(mut self: Box<Self>, batch: Batch) -> Result<(), BackendError> {
-        let old = &self.locked.head;
-        let columns = BatchColumns::of(&batch, old.size)?;
-        let (old_size, old_root, old_frontier) =
-            (signed(old.size)?, old.root.as_bytes().as_slice(), concat(&old.frontier));
-        let (size, root, frontier) =
-            (signed(batch.head.size)?, batch.head.root.as_bytes().as_slice(), concat(&batch.head.frontier));
+        let columns = BatchColumns::of(&batch, self.locked.head.size)?;
+        let size = signed(batch.head.size)?;
         let session = self.open.session()?;
         let (client, prepared) = (&session.main.client, &session.statements);
-        let lazy = session.flusher.is_some();
+        let place = Place::behind(&self.locked.head, session.flusher.is_some())?;
         let mut steps = Vec::new();
         if batch.head.size > self.room {
             steps.push(execute(client, &prepared.make_room, [&size]));
         }
-        columns.write(client, prepared, &mut steps);
-        steps.push(execute(
-            client,
-            &prepared.move_head,
-            [&size, &root, &frontier, &lazy, &old_size, &old_root, &old_frontier],
-        ));
+        steps.push(columns.write(client, prepared, &place));
         steps.push(simple(client, "COMMIT"));
         let answers = send(steps, self.patience).await;
         self.open.conclude(answers.map(outcome))?;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-/// When a connection is cut, relative to its `COMMIT`.
+/// When a connection is cut, relative to a commit: a `COMMIT`, or the end of a statement that is a transaction of its own and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// The server never gets it.
@@ -50,7 +50,7 @@ impl Plan {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(planned);
     }
 
-    /// What is to be done at the `COMMIT` of a transaction, which is then no longer planned.
+    /// What is to be done at the commit of a transaction, which is then no longer planned.
     fn take(&self, transaction: &Transaction) -> Option<Planned> {
         let fits = |planned: &mut Planned| planned.after.is_none_or(|text| transaction.says(text));
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take_if(fits)
@@ -62,6 +62,8 @@ impl Plan {
 struct Transaction {
     prepared: HashMap<Vec<u8>, Vec<u8>>,
     ran: HashSet<Vec<u8>>,
+    /// From its `BEGIN` on.
+    begun: bool,
 }
 
 impl Transaction {
@@ -71,8 +73,22 @@ impl Transaction {
         match (kind, words.next(), words.next()) {
             (b'P', Some(name), Some(text)) => drop(self.prepared.insert(name, text)),
             (b'B', _, Some(name)) => self.ran.extend(self.prepared.get(&name).cloned()),
-            (b'Q', Some(text), _) if text.starts_with(b"BEGIN") => self.ran.clear(),
+            (b'Q', Some(text), _) if text.starts_with(b"BEGIN") => {
+                self.ran.clear();
+                self.begun = true;
+            }
+            (b'S', ..) if !self.begun => self.ran.clear(),
+            (b'Q', Some(text), _) if text.starts_with(b"COMMIT") || text.starts_with(b"ROLLBACK") => self.begun = false,
             _ => {}
+        }
+    }
+
+    /// Whether the message, which was not noted yet, commits what was written.
+    fn is_committed_by(&self, kind: u8, body: &[u8]) -> bool {
+        match kind {
+            b'Q' => body.starts_with(b"COMMIT"),
+            b'S' => !self.begun && self.says("INSERT"),
+            _ => false,
         }
     }
 
@@ -107,17 +123,17 @@ impl CuttingProxy {
         through
     }
 
-    /// Cuts the connection on which the next `COMMIT` comes.
+    /// Cuts the connection on which the next commit comes.
     pub fn cut_at_commit(&self, cut: Cut) {
         self.plan.arm(Planned { cut, after: None });
     }
 
-    /// Cuts the connection on which the next `COMMIT` comes of a transaction with a prepared statement that says `text`.
+    /// Cuts the connection on which the next commit comes of a transaction with a prepared statement that says `text`.
     pub fn cut_at_commit_after(&self, text: &'static str, cut: Cut) {
         self.plan.arm(Planned { cut, after: Some(text) });
     }
 
-    /// How many connections were cut at a `COMMIT`.
+    /// How many connections were cut at a commit.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         *self.plan.made.borrow()
@@ -165,9 +181,11 @@ async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     plan: &Plan,
-    swallow: &watch::Sender<Option<Planned>>,
+    swallow: &watch::Sender<Option<(u64, Planned)>>,
 ) -> io::Result<()> {
     let mut transaction = Transaction::default();
+    // How many times the server will say that it is ready: once it has let the client in, and after each of what follows.
+    let mut readies = 1;
     // The first message has no type.
     let length = from.read_u32().await?;
     to.write_u32(length).await?;
@@ -176,13 +194,14 @@ async fn requests(
         let kind = from.read_u8().await?;
         let length = from.read_u32().await?;
         let body = body(&mut from, length).await?;
-        if kind == b'Q' && body.starts_with(b"COMMIT") {
+        readies += u64::from(matches!(kind, b'Q' | b'S'));
+        if transaction.is_committed_by(kind, &body) {
             match plan.take(&transaction) {
                 Some(Planned { cut: Cut::BeforeCommit, .. }) => {
                     plan.made.send_modify(|count| *count += 1);
                     return Ok(());
                 }
-                Some(planned) => drop(swallow.send_replace(Some(planned))),
+                Some(planned) => drop(swallow.send_replace(Some((readies, planned)))),
                 None => {}
             }
         }
@@ -196,19 +215,30 @@ async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     plan: &Plan,
-    swallow: &watch::Sender<Option<Planned>>,
+    swallow: &watch::Sender<Option<(u64, Planned)>>,
 ) -> io::Result<()> {
+    let (mut readies, mut failed) = (0, false);
     loop {
         let kind = from.read_u8().await?;
         let length = from.read_u32().await?;
         let body = body(&mut from, length).await?;
-        if kind == b'C' && body.starts_with(b"COMMIT") && swallow.borrow().is_some() {
-            plan.made.send_modify(|count| *count += 1);
-            return Ok(());
-        }
-        if kind == b'C' && body.starts_with(b"ROLLBACK") {
-            // Nothing was committed: another time.
-            swallow.send_replace(None).into_iter().for_each(|planned| plan.arm(planned));
+        failed |= kind == b'E' || kind == b'C' && body.starts_with(b"ROLLBACK");
+        if kind == b'Z' {
+            readies += 1;
+            let due = swallow.borrow().filter(|(ready, _)| *ready == readies);
+            match due {
+                // Nothing was committed: another time.
+                Some((_, planned)) if failed => {
+                    swallow.send_replace(None);
+                    plan.arm(planned);
+                }
+                Some(_) => {
+                    plan.made.send_modify(|count| *count += 1);
+                    return Ok(());
+                }
+                None => {}
+            }
+            failed = false;
         }
         to.write_all(&message(kind, length, &body)).await?;
     }
