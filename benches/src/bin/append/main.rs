@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let rounds: u32 = args.next().map_or(Ok(5), |rounds| rounds.parse())?;
     let seconds: u64 = args.next().map_or(Ok(2), |seconds| seconds.parse())?;
-    let callers: Option<u32> = args.next().map(|callers| callers.parse()).transpose()?;
+    let callers: Option<usize> = args.next().map(|callers| callers.parse()).transpose()?;
     let program = env::current_exe()?;
     let programs = program.parent().ok_or("this program is in no folder")?;
 
