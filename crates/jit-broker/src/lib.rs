@@ -27,6 +27,7 @@ mod error;
 mod evaluating;
 mod extending;
 mod issuing;
+mod observing;
 mod opening;
 mod ops;
 mod publishing;

@@ -83,5 +83,8 @@ fn same_request(recorded: &RequestSubmitted, request: &Request) -> bool {
     if recorded.attributes.is_none() {
         again.attributes = None;
     }
+    // Whoever repeats a request may come with a newer token.
+    again.provenance.clone_from(&recorded.provenance);
+    again.claims.clone_from(&recorded.claims);
     *recorded == again
 }

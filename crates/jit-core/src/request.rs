@@ -12,6 +12,7 @@ use crate::{
     ids::{CaseId, GrantId},
     justification::Justification,
     principal::{Principal, PrincipalId},
+    provenance::{Provenance, ProvenanceError, TokenClaims, VerifiedToken},
     scope::Scope,
     source::Seconds,
     text::{Code, RetentionClass},
@@ -82,6 +83,9 @@ pub enum RequestError {
     /// Copied attributes use a reserved key or nest too deeply.
     #[error("attributes are not acceptable: {0}")]
     Attributes(CanonicalError),
+    /// What is said of where the requester's identity comes from does not fit the requester.
+    #[error(transparent)]
+    Provenance(#[from] ProvenanceError),
 }
 
 impl RequestError {
@@ -99,6 +103,7 @@ impl RequestError {
             Self::Ancestry => code!("ancestry"),
             Self::TooManyHolders => code!("too_many_holders"),
             Self::Attributes(_) => code!("attributes"),
+            Self::Provenance(_) => code!("provenance"),
         }
     }
 }
@@ -214,6 +219,8 @@ pub struct Request {
     parent: Option<ParentGrant>,
     external: Vec<ExternalRef>,
     attributes: Option<Value>,
+    provenance: Option<Provenance>,
+    claims: Option<Vec<TokenClaims>>,
     retain: RetentionClass,
 }
 
@@ -253,6 +260,8 @@ impl Request {
             parent: submitted.parent.clone(),
             external: submitted.external.clone(),
             attributes: submitted.attributes.clone(),
+            provenance: submitted.provenance.clone(),
+            claims: submitted.claims.clone(),
             retain,
         }
     }
@@ -277,6 +286,8 @@ impl Request {
             parent: self.parent.clone(),
             external: self.external.clone(),
             attributes: self.attributes.clone(),
+            provenance: self.provenance.clone(),
+            claims: self.claims.clone(),
         }
     }
 
@@ -334,6 +345,18 @@ impl Request {
         self.attributes.as_ref()
     }
 
+    /// Who asserted what of the requester; absent if nothing is said of it.
+    #[must_use]
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.provenance.as_ref()
+    }
+
+    /// The claims of the requester's tokens, verbatim. Personal data.
+    #[must_use]
+    pub fn claims(&self) -> &[TokenClaims] {
+        self.claims.as_deref().unwrap_or_default()
+    }
+
     /// The retention class of everything in the case.
     #[must_use]
     pub fn retain(&self) -> &RetentionClass {
@@ -385,6 +408,8 @@ impl RequestBuilder {
             parent: None,
             external: Vec::new(),
             attributes: None,
+            provenance: None,
+            claims: None,
             retain,
         })
     }
@@ -419,6 +444,19 @@ impl RequestBuilder {
         self
     }
 
+    /// Says who asserted what of the requester.
+    pub fn provenance(mut self, provenance: Provenance) -> Self {
+        self.0.provenance = Some(provenance);
+        self
+    }
+
+    /// Keeps the claims of tokens, verbatim and erasable; the provenance must name the tokens.
+    pub fn claims(mut self, tokens: impl IntoIterator<Item = VerifiedToken>) -> Self {
+        let claims = tokens.into_iter().map(|t| TokenClaims { token: t.facts.digest, claims: t.claims });
+        self.0.claims = Some(claims.collect());
+        self
+    }
+
     /// Finishes the request.
     ///
     /// # Errors
@@ -441,6 +479,13 @@ impl RequestBuilder {
         }
         if let Some(attributes) = &request.attributes {
             attributes.check_no_reserved_keys().map_err(RequestError::Attributes)?;
+        }
+        if let Some(provenance) = &request.provenance {
+            provenance.check(&request.requester)?;
+        }
+        let tokens = request.provenance.as_ref().map_or(&[][..], Provenance::tokens);
+        if let Some(stray) = request.claims().iter().find(|c| tokens.iter().all(|token| token.digest != c.token)) {
+            return Err(ProvenanceError::StrayClaims(stray.token).into());
         }
         Ok(request)
     }

@@ -26,6 +26,7 @@ mod entity;
 mod evaluator;
 mod facts;
 mod input;
+mod provenance_facts;
 mod replay;
 mod snapshot;
 
@@ -40,6 +41,7 @@ pub use facts::{
     MAX_DIRECTORY_BYTES, NamedFact, Unavailable, gather,
 };
 pub use input::{CanonicalInput, InputContext, InputError, InputParts, InputSchema, MAX_ENTITIES, MAX_INPUT_BYTES};
+pub use provenance_facts::ProvenanceFacts;
 pub use replay::{RecordedInput, ReplayVerdict, replay};
 pub use snapshot::{
     FILE_CONTEXT, FileEntry, MAX_DOCUMENT_BYTES, POLICY_CONTEXT, RuleEntry, SnapshotDocument, SnapshotManifest,

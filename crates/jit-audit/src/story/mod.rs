@@ -1,5 +1,6 @@
 //! The story of a case for people: what happened, in order, each line with the record that says so.
 
+mod asserting;
 mod telling;
 
 use std::{collections::BTreeMap, fmt};

@@ -6,7 +6,7 @@ use jit_core::{
 };
 use serde::Serialize;
 
-use super::{one_line, who};
+use super::{asserting, one_line, who};
 
 /// One line that says what happened, and what belongs to it.
 pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
@@ -159,6 +159,7 @@ fn submitted(e: &RequestSubmitted) -> (String, Vec<String>) {
     if let Principal::Agent(agent) = &e.requester {
         details.extend(agent_details(agent));
     }
+    details.extend(e.provenance.iter().flat_map(asserting::told));
     if let Some(parent) = &e.parent {
         details.push(format!("under grant {} of case {}", parent.grant, parent.case));
     }

@@ -165,12 +165,16 @@ pub fn snapshot() -> Arc<dyn PolicySnapshot> {
 }
 
 pub fn snapshot_of(rules: &str) -> Arc<dyn PolicySnapshot> {
+    snapshot_with_schema(SCHEMA, rules)
+}
+
+pub fn snapshot_with_schema(schema_text: &str, rules: &str) -> Arc<dyn PolicySnapshot> {
     let engine = CedarEngine::new().unwrap();
     let target =
         Target { engine: code!("cedar"), language: engine.descriptor().language.clone(), entrypoint: ENTRYPOINT };
     let schema = FilePath::new("jit.cedarschema").unwrap();
     let files = [
-        (schema.clone(), SCHEMA.as_bytes().to_vec()),
+        (schema.clone(), schema_text.as_bytes().to_vec()),
         (FilePath::new("rules.cedar").unwrap(), rules.as_bytes().to_vec()),
     ];
     engine.load(&PolicyBundle::new(target, Some(schema), files).unwrap()).unwrap()
@@ -255,6 +259,12 @@ impl World {
         let broker = with(builder(self.broker.log().clone(), self.effects.clone())).build();
         broker.adopt(snapshot()).await.unwrap();
         broker
+    }
+
+    /// A broker on the same log that has the issuer and no source of facts.
+    pub fn without_facts(&self) -> BrokerBuilder {
+        let directory = EntityDirectory::parse(SystemName::new("directory").unwrap(), DIRECTORY.as_bytes()).unwrap();
+        Broker::builder(self.broker.log().clone(), Arc::new(directory)).issuer(self.effects.clone())
     }
 
     pub fn issuer_name(&self) -> &IssuerName {

@@ -19,6 +19,7 @@ use crate::{
     obligation::Condition,
     origin::LogOrigin,
     principal::{Principal, PrincipalId},
+    provenance::{Provenance, TokenClaims},
     record::{FieldName, StreamHead},
     request::{BreakGlass, ParentGrant},
     scope::Scope,
@@ -51,6 +52,10 @@ events! {
         keep external: Vec<ExternalRef>,
         /// The requester's attributes as copied from its issuer.
         personal attributes: Value,
+        /// Who asserted what of the requester, and the tokens verified for it.
+        keep provenance: Option<Provenance>,
+        /// The claims of those tokens, verbatim.
+        personal claims: Vec<TokenClaims>,
     }
     /// A request could not be accepted: its code, never its content.
     RequestRefused = "request.refused" in CaseOrOps {

@@ -59,14 +59,17 @@ pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
     }
 }
 
-/// INV-16. The recipient of an agent's request is the workload identity that the agent names. The rest of an agent's
-/// accountability is in its type: a record without it does not read.
+/// INV-16. The recipient of an agent's request is the workload identity that the agent names, and the tokens that vouch for it
+/// say what they are named for. The rest of an agent's accountability is in its type: a record without it does not read.
 pub(super) fn agents(case: &CaseStream<'_>, report: &mut Report) {
     let Some((entry, request)) = case.request() else { return };
     if let Principal::Agent(agent) = &request.requester
         && request.recipient != PrincipalId::Workload(agent.workload().clone())
     {
         report.violated(Inv16, &[entry], "the privilege goes to another workload than the agent names");
+    }
+    if request.provenance.as_ref().is_some_and(|provenance| provenance.check(&request.requester).is_err()) {
+        report.violated(Inv16, &[entry], "who asserted what of the requester does not fit the requester");
     }
 }
 
