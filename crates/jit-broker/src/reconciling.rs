@@ -155,15 +155,23 @@ impl Broker {
         }
     }
 
-    /// Whether a record says that what was found may live, or will be found out to.
+    /// Whether a record says that what was found may live, or will be found out to. A state that grants share is listed under one
+    /// of them at most, and may live by another.
     async fn is_explained(&self, issuer: &IssuerName, found: &Found) -> Result<bool, BrokerError> {
-        let lookup = match found.credential {
-            Some(id) => Lookup::new(LookupFamily::Credential, id),
-            None => Lookup::shared(issuer, &found.serial),
-        };
+        let by_id = found.credential.map(|id| Lookup::new(LookupFamily::Credential, id));
+        for lookup in by_id.into_iter().chain([Lookup::shared(issuer, &found.serial)]) {
+            if self.finds_living(issuer, &lookup).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a credential of the issuer that may live is found so.
+    async fn finds_living(&self, issuer: &IssuerName, lookup: &Lookup) -> Result<bool, BrokerError> {
         let mut from = 0;
         loop {
-            let records = self.log.find(&lookup, from, PAGE).await?;
+            let records = self.log.find(lookup, from, PAGE).await?;
             let Some(last) = records.last() else { return Ok(false) };
             from = last.index().saturating_add(1);
             for record in &records {

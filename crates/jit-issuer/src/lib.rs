@@ -18,13 +18,17 @@
 //! clock, and has no way to mint without authorisation.
 //!
 //! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
-//! JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles; `x509` gives `x509::X509Issuer`, short-lived
+//! JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles;
+//! `postgres-membership` gives `postgres::membership::PostgresMembershipIssuer`, membership of somebody's own role in a prepared one;
+//! `ldap` gives `ldap::LdapGroupIssuer`, membership in groups of a directory; `x509` gives `x509::X509Issuer`, short-lived
 //! X.509 certificates for workloads; `ssh` gives `ssh::SshIssuer`, OpenSSH user certificates and key revocation lists; `observation`
 //! gives parsers of what targets log when access is used.
 
 mod authorization;
 mod binding;
 mod issuer;
+#[cfg(any(feature = "postgres-membership", feature = "ldap"))]
+pub mod membership;
 mod minting;
 mod observing;
 mod orphan;
@@ -46,6 +50,9 @@ pub mod x509;
 
 #[cfg(feature = "ssh")]
 pub mod ssh;
+
+#[cfg(feature = "ldap")]
+pub mod ldap;
 
 #[cfg(feature = "observation")]
 pub mod observation;

@@ -10,6 +10,7 @@
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
 //! - `load` (feature `load`): writers that append without pause, and what must hold afterwards.
 //! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, a database for each test; `CuttingProxy`: lost answers.
+//! - `TestSlapd` (feature `ldap`): a real OpenLDAP server.
 //!
 //! A development dependency, used from `tests/` directories. Never part of a production build: everything here panics when it is
 //! used wrongly.
@@ -33,6 +34,8 @@ pub mod load;
 mod postgres;
 mod proven_log;
 mod recorded_case;
+#[cfg(feature = "ldap")]
+mod slapd;
 mod target;
 
 pub use canary::Canary;
@@ -44,4 +47,6 @@ pub use failing_backend::{Calls, FailingBackend, Fault};
 pub use postgres::{Cut, CuttingProxy, TestDatabase, TestPostgres};
 pub use proven_log::ProvenLog;
 pub use recorded_case::{CaseSetup, RecordedCase};
+#[cfg(feature = "ldap")]
+pub use slapd::TestSlapd;
 pub use target::{MemoryTarget, Step, Trouble};

@@ -54,7 +54,7 @@ const OF_ROLE: &str = "usesysid = $1";
 const NOBODYS: &str = "usesysid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = usesysid)";
 
 /// What is left of sessions after they were cut.
-enum Left {
+pub(super) enum Left {
     None,
     Cut,
     Some(u32),
@@ -66,7 +66,7 @@ async fn oid(session: &Session, role: &RoleName) -> Result<Option<u32>, Trouble>
 }
 
 /// Cuts sessions, and counts those that are left.
-async fn cut_sessions(
+pub(super) async fn cut_sessions(
     session: &Session,
     whose: &str,
     values: &[&(dyn tokio_postgres::types::ToSql + Sync)],

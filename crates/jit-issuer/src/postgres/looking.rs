@@ -40,9 +40,7 @@ pub(super) enum Sight {
 pub(super) async fn look(session: &Session, prefix: &RolePrefix, credential: CredentialId) -> Result<Sight, Trouble> {
     let (role, transaction) = (prefix.role(credential), prefix.transaction(credential));
     // The session that makes a role has its name. It is looked for first: what it has made by the time it is gone, is there.
-    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid() \
-               AND usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user))";
-    let making: bool = one(session, sql, role.as_str()).await?.unwrap_or_default();
+    let making = under_way(session, role.as_str()).await?;
     if let Some(seen) = role_seen(session, &role).await? {
         return Ok(Sight::Role(seen));
     }
@@ -51,6 +49,13 @@ pub(super) async fn look(session: &Session, prefix: &RolePrefix, credential: Cre
         return Ok(Sight::Prepared);
     }
     Ok(if making { Sight::UnderWay } else { Sight::Nothing })
+}
+
+/// Whether another session of the issuer has this name.
+pub(super) async fn under_way(session: &Session, name: &str) -> Result<bool, Trouble> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid() \
+               AND usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user))";
+    Ok(one(session, sql, name).await?.unwrap_or_default())
 }
 
 async fn role_seen(session: &Session, role: &RoleName) -> Result<Option<Seen>, Trouble> {

@@ -27,6 +27,8 @@
 mod creating;
 mod ending;
 mod looking;
+#[cfg(feature = "postgres-membership")]
+pub mod membership;
 mod role;
 mod session;
 mod setup;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// `pg_terminate_backend` waits for what it has ended since 14.
-const OLDEST: i32 = 140_000;
+pub(super) const OLDEST: i32 = 140_000;
 
 /// An issuer cannot work on a server as it is set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,7 @@ pub(super) async fn examine(
 }
 
 /// Attributes are not inherited, but `SET ROLE` gives them.
-async fn harmless(session: &Session, group: &RoleName) -> Result<(), PostgresIssuerError> {
+pub(super) async fn harmless(session: &Session, group: &RoleName) -> Result<(), PostgresIssuerError> {
     let sql = "SELECT 1 FROM pg_roles WHERE rolname = $1 AND NOT (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb \
                OR rolreplication OR rolbypassrls)";
     let found = session.rows(sql, &[&group.as_str()]).await?;
