@@ -203,16 +203,19 @@ impl<'a> BundleBuilder<'a> {
         Ok(())
     }
 
-    /// The records that published the snapshots.
+    /// The records that proposed, approved and published the snapshots.
     async fn add_publications(
         &self,
         policies: &BTreeMap<PolicyDigest, Value>,
         records: &mut Vec<LogRecord>,
     ) -> Result<(), BuildError> {
         for entry in self.log.stream(&StreamId::Policy).await? {
-            if let Ok(Event::PolicyPublished(published)) = entry.record().event()
-                && policies.contains_key(&published.snapshot)
-            {
+            let about = match entry.record().event() {
+                Ok(Event::PolicyPublished(published)) => Some(published.snapshot),
+                Ok(Event::PolicyProposed(_) | Event::PolicyApproved(_)) => entry.record().header().refs.policy,
+                _ => None,
+            };
+            if about.is_some_and(|policy| policies.contains_key(&policy)) {
                 records.push(entry);
             }
         }

@@ -12,7 +12,10 @@
 //!   names the first record that fails, by index, id and kind, and says why.
 //! - [`trace`] finds a case, and every other name of it, by any one name.
 //! - [`Story`] tells the case, each line with the record that says so, and whether that is proven or only claimed.
-//! - [`replay()`] makes every decision again; [`scan_log`] verifies a whole exported log.
+//! - [`replay()`] makes every decision again; [`backtest_log`] and [`backtest_export`] run another policy over what was decided;
+//!   [`scan_log`] verifies a whole exported log.
+//! - [`PolicyHistory`] says who proposed, approved and published which policy, and when; [`Decisions::of_policy`] which decisions
+//!   it made.
 //! - [`SelfCheck`] follows a log while it grows, and reports breaks, grants without what must stand behind them, ends that
 //!   nobody confirmed, missing policies, and how far it is behind.
 //!
@@ -39,6 +42,8 @@
 
 mod build;
 mod bundle;
+mod decisions;
+mod history;
 mod replay;
 mod scan;
 mod self_check;
@@ -53,8 +58,10 @@ pub use bundle::{
     Bundle, BundleDigest, BundleDigestError, BundleError, BundleFormat, BundleLog, BundleRecord, Exclusion, MAX_BUNDLE,
     MEDIA_TYPE, Manifest, Scope, Tool,
 };
+pub use decisions::{BacktestError, Decisions, backtest_export, backtest_log, decisions_of};
+pub use history::{PolicyAct, PolicyHistory, PolicyPublication, PolicyUse};
 pub use replay::{Replayed, replay};
-pub use scan::{Scan, ScanError, scan_log};
+pub use scan::{Scan, ScanError, scan_log, scan_records};
 pub use self_check::{Lag, Problem, SelfCheck, SelfCheckState, SelfChecked};
 pub use story::{Basis, OpenMatter, Story, StoryLine};
 pub use trace::{Traced, trace};

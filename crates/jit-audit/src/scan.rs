@@ -94,6 +94,20 @@ pub fn scan_log(
     payloads: &mut impl TileSource,
     trust: &TrustPolicy,
 ) -> Result<Scan, ScanError> {
+    scan_records(tiles, payloads, trust, |_, _| {})
+}
+
+/// As [`scan_log`], and hands every record on with its index, in the order of the log, after it was judged by itself. What is
+/// handed on is proved only if the scan ends well: whoever takes records waits for its result.
+///
+/// # Errors
+/// As [`scan_log`].
+pub fn scan_records(
+    tiles: &mut impl TileSource,
+    payloads: &mut impl TileSource,
+    trust: &TrustPolicy,
+    mut each: impl FnMut(u64, &Record),
+) -> Result<Scan, ScanError> {
     let mut streams = Streams::default();
     let mut counted: u64 = 0;
     let mut lines: std::vec::IntoIter<PayloadLine> = Vec::new().into_iter();
@@ -111,6 +125,7 @@ pub fn scan_log(
         }
         streams.add(header, record.leaf()).map_err(EntryError::Stream)?;
         counted = counted.saturating_add(u64::from(payload.is_some()));
+        each(index, &record);
         Ok(())
     })?;
     if let Some(log) = log

@@ -184,3 +184,133 @@ fn nonsense_is_not_provable() {
     assert_eq!((code, out.lines().next()), (1, Some("NotProvable")));
     assert_eq!(on_bundle("verify-log", folder.path(), &[]).0, 1);
 }
+
+/// Policies in a folder, as people keep them.
+fn policies(folder: &Path, rules: &str) -> PathBuf {
+    fs::create_dir_all(folder.join("database")).unwrap();
+    fs::write(folder.join("jit.cedarschema"), cedar::BASE_SCHEMA).unwrap();
+    fs::write(folder.join("database/oncall.cedar"), rules).unwrap();
+    fs::write(folder.join("README.md"), "no policy").unwrap();
+    folder.to_owned()
+}
+
+#[tokio::test]
+async fn another_policy_is_run_over_what_was_decided() {
+    let world = cedar_world().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut granted = None;
+    for (name, plan) in [("denied", Plan::Denied), ("granted", Plan::Granted), ("active", Plan::Active)] {
+        let bundle = world.bundle(world.run(name, plan).await).await;
+        if plan == Plan::Granted {
+            granted = Some(folder.path().join("granted.json"));
+            fs::write(granted.as_ref().unwrap(), bundle.to_bytes().unwrap()).unwrap();
+        }
+    }
+    let tiles = folder.path().join("tiles");
+    world.log.export(&tiles, ExportPayloads::Include).await.unwrap();
+
+    let same = policies(&folder.path().join("same"), &format!("// as it is\n{CEDAR}"));
+    let (code, out) = on_bundle("backtest", &tiles, &["--candidate", same.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("decisions   5\nunchanged   5\n"), "{out}");
+
+    let stricter =
+        CEDAR.replace("leads:1", "leads:2").replace("@jit_approvals", "@jit_max_duration(\"10m\") @jit_approvals");
+    let stricter = policies(&folder.path().join("stricter"), &stricter);
+    let (code, out) = on_bundle("backtest", &tiles, &["--candidate", stricter.to_str().unwrap()]);
+    assert_eq!(code, 1, "{out}");
+    for line in [
+        "unchanged   1",
+        "changed     4",
+        "by rule     oncall 4",
+        "approvals leads:1",
+        "approvals leads:2; at most 600 s",
+        "4 of them asked for longer than that",
+        "for example record ",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let (code, out) = on_bundle("backtest", &tiles, &["--candidate", stricter.to_str().unwrap(), "--until", "1"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("decisions   0"), "nothing run is not nothing changed: {out}");
+    let (code, out) = on_bundle("backtest", granted.as_ref().unwrap(), &["--candidate", stricter.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(out.contains("decisions   2\nunchanged   0\n"), "{out}");
+
+    let (code, out) = on_bundle("policies", Path::new("history"), &[tiles.to_str().unwrap()]);
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("published by idp.example|policy-admin") && out.contains("made 5 decisions, from record "),
+        "{out}"
+    );
+    assert!(out.contains("NOT REVIEWED"), "{out}");
+
+    // What does not verify is not judged.
+    fs::write(tiles.join("checkpoint"), "no checkpoint").unwrap();
+    let (code, out) = on_bundle("backtest", &tiles, &["--candidate", stricter.to_str().unwrap()]);
+    assert!(code == 1 && !out.contains("decisions"), "{out}");
+    let nonsense = policies(&folder.path().join("nonsense"), "permit everything");
+    let output = run(&[
+        "backtest",
+        tiles.to_str().unwrap(),
+        "--policy",
+        vector("trust.policy").to_str().unwrap(),
+        "--candidate",
+        nonsense.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("oncall.cedar"));
+}
+
+#[tokio::test]
+async fn policies_are_linted_compared_and_explained_before_they_are_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = policies(&folder.path().join("one"), CEDAR);
+    let careless = CEDAR.replace("@id(\"oncall\") @jit_approvals", "@id(\"oncall\") @approvals");
+    let other = policies(&folder.path().join("other"), &careless);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let say = |arguments: &[&str]| {
+        let output = run(&[&["policies"], arguments].concat());
+        let out = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), out)
+    };
+    assert_eq!(say(&["lint", &text(&one)]), (0, "nothing found\n".to_owned()));
+    let (code, out) = say(&["lint", &text(&other)]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("rule oncall: no effect: @approvals demands nothing") && out.contains("rule oncall: unlimited"),
+        "{out}"
+    );
+    assert_eq!(say(&["diff", &text(&one), &text(&one)]), (0, "the same policy\n".to_owned()));
+    let (code, out) = say(&["diff", &text(&one), &text(&other)]);
+    assert_eq!(code, 1);
+    assert!(out.contains("rule changed: oncall (obligations)\n  no longer demands: approvals "), "{out}");
+
+    let world = cedar_world().await;
+    let bundle = world.bundle(world.run("denied", Plan::Denied).await).await;
+    let file = folder.path().join("bundle.json");
+    fs::write(&file, bundle.to_bytes().unwrap()).unwrap();
+    let at = bundle.records.iter().find(|record| record.header.contains("policy.evaluated")).unwrap().index.to_string();
+    let trust = text(&vector("trust.policy"));
+    let (code, out) = say(&["explain", &text(&one), &text(&file), "--policy", &trust, "--record", &at]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.starts_with("denied\nrule readonly forbids it\n"), "{out}");
+
+    // The same input from a file, as people edit it: indented, and asking for less.
+    let fields = bundle
+        .records
+        .iter()
+        .find_map(|r| r.header.contains("policy.evaluated").then_some(r.fields.as_ref()?))
+        .unwrap();
+    let input = fields.as_object().unwrap().get("input").unwrap().as_object().unwrap().get("value").unwrap();
+    let input: serde_json::Value = serde_json::from_slice(&input.to_bytes().unwrap()).unwrap();
+    let mut asked = input;
+    asked["actions"] = serde_json::json!(["read"]);
+    let path = folder.path().join("input.json");
+    fs::write(&path, serde_json::to_vec_pretty(&asked).unwrap()).unwrap();
+    let (code, out) = say(&["explain", &text(&one), &text(&path)]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("permitted\nrule oncall permits it\n") && out.contains("demands approvals leads:1"), "{out}");
+    assert_eq!(say(&["explain", &text(&one), &text(&file), "--policy", &trust, "--record", "0"]).0, 2);
+    assert_eq!(say(&["explain", &text(&one)]).0, 2);
+}

@@ -127,6 +127,27 @@ impl Broker {
         Ok(phase)
     }
 
+    /// Puts on record whether a condition of the grant was enforced, as `by` says. A condition that the broker enforces keeps
+    /// anything from being minted until this says that it was.
+    ///
+    /// Dropping the future leaves either nothing or the whole.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] if the grant has no such condition, or whatever kept it from being recorded.
+    #[tracing::instrument(skip_all, err, fields(case = %case))]
+    pub async fn report_condition(
+        &self,
+        key: &IdempotencyKey,
+        case: CaseId,
+        condition: Code,
+        enforced: bool,
+        by: PrincipalId,
+    ) -> Result<Phase, BrokerError> {
+        let command = Command::ReportCondition { condition: condition.clone(), enforced, by: by.clone() };
+        let repeats = |event: &Event| matches!(event, Event::ConditionReported(e) if e.condition == condition && e.enforced == enforced);
+        self.act(key, case, &by, &command, repeats).await
+    }
+
     async fn act(
         &self,
         key: &IdempotencyKey,
@@ -168,7 +189,7 @@ impl Broker {
         }
     }
 
-    async fn groups_of(&self, by: &PrincipalId) -> Result<BTreeSet<GroupName>, BrokerError> {
+    pub(crate) async fn groups_of(&self, by: &PrincipalId) -> Result<BTreeSet<GroupName>, BrokerError> {
         self.eligibility.groups_of(by).await.map_err(|error| BrokerError::Policy(error.to_string()))
     }
 }

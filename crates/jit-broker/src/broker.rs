@@ -15,6 +15,7 @@ use crate::{
     alarming::{Alarm, Traced},
     config::Settings,
     error::BrokerError,
+    evaluating::Patient,
     refusing::Refusals,
 };
 
@@ -87,6 +88,8 @@ impl BrokerBuilder {
     #[must_use]
     pub fn build(self) -> Broker {
         let recorder = self.log.recorder();
+        let timeout = self.settings.fact_timeout;
+        let patient = |source| Arc::new(Patient { source, timeout }) as Arc<dyn FactSource>;
         Broker {
             clock: Arc::clone(recorder.clock()),
             recorder,
@@ -96,7 +99,7 @@ impl BrokerBuilder {
             settings: self.settings,
             alarm: self.alarm,
             eligibility: self.eligibility,
-            sources: self.sources.into(),
+            sources: self.sources.into_iter().map(patient).collect(),
             issuers: Arc::new(self.issuers),
             unattended: self.unattended,
             policy: Arc::default(),

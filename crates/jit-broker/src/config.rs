@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use jit_core::RequestLimits;
+use jit_core::{GroupCount, RequestLimits};
 
 /// The furthest a credential's start may be set back for slow clocks.
 pub const MAX_BACKDATE: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ pub struct Settings {
     pub(crate) revocation: RevocationSchedule,
     pub(crate) refusal_interval: Duration,
     pub(crate) lease: Duration,
+    pub(crate) fact_timeout: Duration,
+    pub(crate) policy_review: Option<GroupCount>,
 }
 
 /// How often and how patiently a revocation is tried.
@@ -48,6 +50,8 @@ impl Default for Settings {
             },
             refusal_interval: Duration::from_secs(60),
             lease: Duration::from_secs(30),
+            fact_timeout: Duration::from_secs(5),
+            policy_review: None,
         }
     }
 }
@@ -95,6 +99,20 @@ impl Settings {
     /// For how long a worker keeps due work to itself. The default is thirty seconds.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long each source of facts is waited for; after that the decision is indeterminate, and names the source. The default
+    /// is five seconds.
+    pub fn fact_timeout(mut self, timeout: Duration) -> Self {
+        self.fact_timeout = timeout;
+        self
+    }
+
+    /// How many members of which group must have approved a policy before it is published; whoever proposed it does not
+    /// count. The default is none, and then [`Broker::publish`](crate::Broker::publish) needs nobody else.
+    pub fn policy_review(mut self, required: GroupCount) -> Self {
+        self.policy_review = Some(required);
         self
     }
 }

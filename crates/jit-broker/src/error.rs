@@ -6,6 +6,8 @@ use jit_core::{
 };
 use jit_store::{AppendError, ReadError, ReceiptError, WorkError};
 
+use crate::reviewing::PolicyReviewError;
+
 /// Why the broker did not do what was asked. Unless it says otherwise, nothing took effect.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +55,9 @@ pub enum BrokerError {
     /// The policy was never published in this log.
     #[error("policy {0} was never published in this log")]
     NotPublished(PolicyDigest),
+    /// The review of a policy does not allow it.
+    #[error(transparent)]
+    PolicyReview(#[from] PolicyReviewError),
     /// There is no such issuer.
     #[error("there is no issuer {0}")]
     NoSuchIssuer(IssuerName),

@@ -1,11 +1,27 @@
 //! Asking the policy: gather first, then evaluate.
 
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
 use jit_core::{EvaluatedDecision, EvaluationPurpose, Request, SystemName, Timestamp, code};
-use jit_policy::{CanonicalInput, FactQuery, Gathered, Unavailable, gather};
+use jit_policy::{CanonicalInput, Explanation, FactError, FactQuery, FactSource, Gathered, Unavailable, gather};
 
 use crate::{broker::Broker, error::BrokerError};
 
 impl Broker {
+    /// What the policy in force would answer to a request now, why, and what would help. Nothing is recorded and nothing is
+    /// promised: whoever then submits is decided on anew.
+    ///
+    /// Cancellation-safe: it only reads.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoPolicy`], or [`BrokerError::Policy`] if an input cannot be built.
+    pub async fn dry_run(&self, request: &Request) -> Result<Explanation, BrokerError> {
+        let evaluator = self.evaluator()?;
+        let input = self.input(request, EvaluationPurpose::Request, self.clock.now().at).await?;
+        Ok(Explanation::of(&evaluator, &input))
+    }
+
     /// The decision of the policy in force, with the input it was made on. A source that gives nothing makes the decision
     /// indeterminate; only an input that cannot be built is an error.
     pub(crate) async fn evaluate(
@@ -15,6 +31,17 @@ impl Broker {
         now: Timestamp,
     ) -> Result<EvaluatedDecision, BrokerError> {
         let evaluator = self.evaluator()?;
+        let input = self.input(request, purpose, now).await?;
+        let decision = evaluator.evaluate(&input);
+        Ok(EvaluatedDecision { decision, input: input.as_value().clone() })
+    }
+
+    async fn input(
+        &self,
+        request: &Request,
+        purpose: EvaluationPurpose,
+        now: Timestamp,
+    ) -> Result<CanonicalInput, BrokerError> {
         let gathered = gather(&self.sources, FactQuery { request, now }).await;
         let input = CanonicalInput::of_request(request, purpose, now, gathered).or_else(|error| {
             // Sources that contradict each other say nothing, and the decision says so.
@@ -22,8 +49,29 @@ impl Broker {
             let unavailable = vec![Unavailable { source: SystemName::new("sources")?, code: code!("contradiction") }];
             CanonicalInput::of_request(request, purpose, now, Gathered { unavailable, ..Gathered::default() })
         });
-        let input = input.map_err(|error| BrokerError::Policy(error.to_string()))?;
-        let decision = evaluator.evaluate(&input);
-        Ok(EvaluatedDecision { decision, input: input.as_value().clone() })
+        input.map_err(|error| BrokerError::Policy(error.to_string()))
+    }
+}
+
+/// A source that is waited for so long and no longer; after that it counts as one that gave nothing.
+pub(crate) struct Patient {
+    pub(crate) source: Arc<dyn FactSource>,
+    pub(crate) timeout: Duration,
+}
+
+#[async_trait]
+impl FactSource for Patient {
+    fn name(&self) -> &SystemName {
+        self.source.name()
+    }
+
+    async fn resolve(&self, query: FactQuery<'_>) -> Result<Gathered, FactError> {
+        match tokio::time::timeout(self.timeout, self.source.resolve(query)).await {
+            Ok(resolved) => resolved,
+            Err(_) => {
+                let waited = format!("no answer within {:?}", self.timeout);
+                Err(FactError::new(self.name(), code!("timed_out"), waited))
+            }
+        }
     }
 }

@@ -72,6 +72,7 @@
 //! come in through [`Clock`] and [`Entropy`]. It never sees a secret: a credential is a [`CredentialDescriptor`].
 
 pub mod canonical;
+pub mod condition;
 
 mod agent;
 mod approval;
@@ -105,6 +106,7 @@ mod window;
 pub use agent::*;
 pub use approval::*;
 pub use case::*;
+pub use condition::ConditionError;
 pub use credential::*;
 pub use decision::*;
 pub use digest::*;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{canonical::Value, quorum::Quorum, source::Seconds, text::Code};
+use crate::{canonical::Value, condition, quorum::Quorum, source::Seconds, text::Code};
 
 /// Where a condition is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,9 +64,9 @@ pub struct Obligations {
     conditions: Vec<Condition>,
 }
 
-/// Two demands cannot both be met: the same condition with two values.
+/// Two demands cannot both be met: the same condition with two values that do not merge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("condition {0} is demanded with two values")]
+#[error("condition {0} is demanded with values that contradict each other")]
 pub struct ObligationConflict(pub Code);
 
 impl Obligations {
@@ -74,7 +74,7 @@ impl Obligations {
     /// Commutative, associative, idempotent.
     ///
     /// # Errors
-    /// [`ObligationConflict`] if one condition is demanded with two values.
+    /// [`ObligationConflict`] if one condition is demanded with values that contradict each other.
     pub fn merge(all: impl IntoIterator<Item = Obligation>) -> Result<Self, ObligationConflict> {
         let mut merged = Self::default();
         let mut conditions: BTreeMap<Code, Condition> = BTreeMap::new();
@@ -91,9 +91,8 @@ impl Obligations {
                 }
                 Obligation::Condition(condition) => {
                     let same = conditions.entry(condition.id.clone()).or_insert_with(|| condition.clone());
-                    if same.value != condition.value {
-                        return Err(ObligationConflict(condition.id));
-                    }
+                    same.value = condition::both(&condition.id, &same.value, &condition.value)
+                        .ok_or_else(|| ObligationConflict(condition.id.clone()))?;
                     // The earlier enforcement point is the stricter one; `Advisory` is last.
                     same.enforcement = same.enforcement.min(condition.enforcement);
                 }
@@ -146,7 +145,11 @@ impl Obligations {
             (Some(mine), Some(theirs)) => mine >= theirs,
         };
         let theirs = |mine: &Condition| other.conditions.binary_search_by(|c| c.id.cmp(&mine.id)).ok();
-        let known = |mine: &Condition| theirs(mine).and_then(|at| other.conditions.get(at)) == Some(mine);
+        let known = |mine: &Condition| {
+            theirs(mine)
+                .and_then(|at| other.conditions.get(at))
+                .is_some_and(|theirs| condition::no_stricter(mine, theirs))
+        };
         approvals && duration && self.conditions.iter().all(known)
     }
 }

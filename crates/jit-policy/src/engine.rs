@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use jit_core::{Code, DeterminingRule, Engine, EvaluationError, RuleId, canonical::Value};
+use jit_core::{Code, DeterminingRule, Effect, Engine, EvaluationError, RuleId, canonical::Value};
 
 use crate::{
     bundle::{BundleError, FilePath, PolicyBundle},
+    explain::RuleExplanation,
     input::CanonicalInput,
     snapshot::SnapshotDocument,
 };
@@ -112,6 +113,19 @@ impl RawEvaluation {
     }
 }
 
+/// One rule of a loaded policy, for people and comparisons. It is no part of any decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleForm {
+    /// What it says when it applies.
+    pub effect: Effect,
+    /// Its text, as written.
+    pub source: String,
+    /// When it applies, so written that layout and comments make no difference.
+    pub condition: String,
+    /// What it demands.
+    pub obligations: Vec<RawObligation>,
+}
+
 /// A loaded policy.
 ///
 /// # Contract
@@ -128,6 +142,16 @@ pub trait PolicySnapshot: Send + Sync + 'static {
 
     /// Evaluates an input.
     fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation;
+
+    /// How every rule looks at every action of an input, for people; none if the engine cannot say, as by default.
+    fn explain(&self, _input: &CanonicalInput) -> Vec<RuleExplanation> {
+        Vec::new()
+    }
+
+    /// One of its rules, if the engine can tell rules apart. By default it cannot, and comparisons go by files.
+    fn rule(&self, _rule: &RuleId) -> Option<RuleForm> {
+        None
+    }
 }
 
 /// A policy engine.

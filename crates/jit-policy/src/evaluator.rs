@@ -41,6 +41,12 @@ impl Evaluator {
         &self.document
     }
 
+    /// The snapshot itself.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<dyn PolicySnapshot> {
+        &self.snapshot
+    }
+
     /// Evaluates an input.
     #[must_use]
     pub fn evaluate(&self, input: &CanonicalInput) -> Decision {

@@ -1,17 +1,33 @@
 //! What is read before an evaluation, so that the evaluation itself reads nothing: facts and entities, with where they came from.
 
+mod groups;
+mod on_call;
+mod reader;
+mod risk;
+mod ticket;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future,
     sync::Arc,
+    task::Poll,
 };
 
 use async_trait::async_trait;
 use jit_core::{
-    Code, GroupName, PrincipalId, Request, SystemName, TextError, Timestamp,
-    canonical::{self, CanonicalError, Value},
+    Code, GroupName, PrincipalId, Request, Seconds, SystemName, TextError, Timestamp,
+    canonical::{self, CanonicalError, Object, Value},
+    code,
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    groups::DirectoryGroups,
+    on_call::OnCallSchedule,
+    reader::{Cached, Reader, ReaderError, Reading},
+    risk::{Risk, RiskScore, RiskScoring},
+    ticket::{MAX_TICKETS, Ticket, TicketState},
+};
 use crate::entity::{Entity, EntityUid};
 
 /// The most bytes a directory document may have.
@@ -29,6 +45,24 @@ pub struct FactError {
     pub code: Code,
     /// What went wrong, for people.
     pub message: String,
+}
+
+impl FactError {
+    /// A source that gave nothing, with a stable code for the record and a message for people.
+    #[must_use]
+    pub fn new(source: &SystemName, code: Code, message: impl Into<String>) -> Self {
+        Self { source_name: source.clone(), code, message: message.into() }
+    }
+
+    fn unusable(source: &SystemName, error: &dyn std::error::Error) -> Self {
+        Self::new(source, code!("unusable_answer"), error.to_string())
+    }
+}
+
+impl ReaderError {
+    fn of(self, source: &SystemName) -> FactError {
+        FactError::new(source, self.code, self.message)
+    }
 }
 
 /// One fact as the input carries it.
@@ -52,6 +86,38 @@ pub struct NamedFact {
     pub fact: Fact,
 }
 
+impl NamedFact {
+    fn new(name: &Code, value: Value, source: &SystemName, fetched_at: Timestamp) -> Self {
+        Self { name: name.clone(), fact: Fact { value, source: source.clone(), fetched_at } }
+    }
+}
+
+/// When a source was read, and how old what it says may be, as the input carries it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRead {
+    /// Which source.
+    pub source: SystemName,
+    /// When it was read; of several readings the first.
+    pub fetched_at: Timestamp,
+    /// How old that may be when it is decided on, in seconds.
+    pub max_age_s: Seconds,
+}
+
+impl SourceRead {
+    /// A source that was read at this moment.
+    #[must_use]
+    pub fn new(source: &SystemName, fetched_at: Timestamp, max_age: Seconds) -> Self {
+        Self { source: source.clone(), fetched_at, max_age_s: max_age }
+    }
+
+    /// Whether it is older at `now` than it may be.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.since(self.fetched_at) > self.max_age_s.to_duration()
+    }
+}
+
 /// A source that gave nothing, as the input carries it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +137,8 @@ pub struct Gathered {
     pub entities: Vec<Entity>,
     /// Sources that gave nothing: the decision will be indeterminate, and deny.
     pub unavailable: Vec<Unavailable>,
+    /// When sources were read. One whose answer is too old counts as one that gave nothing.
+    pub sources: Vec<SourceRead>,
 }
 
 /// What is about to be decided.
@@ -105,22 +173,42 @@ pub trait Eligibility: Send + Sync + 'static {
     async fn groups_of(&self, by: &PrincipalId) -> Result<BTreeSet<GroupName>, FactError>;
 }
 
-/// Asks every source. One that fails is named in the result, and makes the decision indeterminate.
+/// Asks every source, all at once. One that fails is named in the result, and makes the decision indeterminate.
+/// Cancellation-safe: sources only read.
 pub async fn gather(sources: &[Arc<dyn FactSource>], query: FactQuery<'_>) -> Gathered {
+    let mut asked: Vec<_> = sources.iter().map(|source| (source, source.resolve(query), None)).collect();
+    future::poll_fn(|context| {
+        for (_, answering, answer) in asked.iter_mut().filter(|(_, _, answer)| answer.is_none()) {
+            if let Poll::Ready(ready) = answering.as_mut().poll(context) {
+                *answer = Some(ready);
+            }
+        }
+        if asked.iter().all(|(_, _, answer)| answer.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
     let mut all = Gathered::default();
-    for source in sources {
-        match source.resolve(query).await {
-            Ok(mut gathered) => {
+    for (source, _, answer) in asked {
+        match answer {
+            Some(Ok(mut gathered)) => {
                 all.facts.append(&mut gathered.facts);
                 all.entities.append(&mut gathered.entities);
                 all.unavailable.append(&mut gathered.unavailable);
+                all.sources.append(&mut gathered.sources);
             }
-            Err(error) => {
-                all.unavailable.push(Unavailable { source: source.name().clone(), code: error.code });
-            }
+            Some(Err(error)) => all.unavailable.push(Unavailable { source: source.name().clone(), code: error.code }),
+            None => {}
         }
     }
     all
+}
+
+/// An object of these members.
+fn members<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Value, CanonicalError> {
+    let mut object = Object::new();
+    for (name, value) in members {
+        object.insert(name, value)?;
+    }
+    Ok(Value::Object(object))
 }
 
 /// A directory document does not parse.

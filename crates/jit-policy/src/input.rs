@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jit_core::{
     Action, Code, EvaluationPurpose, Principal, Request, Resource, TextError, Timestamp,
     canonical::{self, CanonicalError, Object, Value},
+    code,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     entity::{Attributes, Entity, EntityUid, identity_texts},
-    facts::{Fact, Gathered, Unavailable},
+    facts::{Fact, Gathered, SourceRead, Unavailable},
 };
 
 /// The most bytes an input may have.
@@ -74,8 +75,11 @@ pub struct InputParts {
     pub entities: Vec<Entity>,
     /// Facts read beforehand, by name, with where they came from.
     pub facts: BTreeMap<Code, Fact>,
-    /// Sources that gave nothing, which makes the decision indeterminate.
+    /// Sources that gave nothing, or what was too old, which makes the decision indeterminate.
     pub unavailable: Vec<Unavailable>,
+    /// When sources were read, ascending by name, as far as they say so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceRead>,
 }
 
 /// The circumstances of a request.
@@ -151,7 +155,10 @@ impl CanonicalInput {
         for entity in gathered.entities {
             entities.add(entity)?;
         }
+        let sources = first_read(gathered.sources);
         let mut unavailable = gathered.unavailable;
+        let stale = sources.iter().filter(|read| read.is_stale(now));
+        unavailable.extend(stale.map(|read| Unavailable { source: read.source.clone(), code: code!("stale") }));
         unavailable.sort();
         let window = request.window();
         let seconds = |t: Timestamp| t.unix_seconds();
@@ -177,6 +184,7 @@ impl CanonicalInput {
             entities: entities.into_sorted(),
             facts,
             unavailable,
+            sources,
         })
     }
 
@@ -252,6 +260,14 @@ impl CanonicalInput {
     pub fn digest(&self) -> [u8; 32] {
         blake3::derive_key("jit-policy/1 input", &self.bytes)
     }
+}
+
+/// Of each source the reading that is the first to be too old.
+fn first_read(mut sources: Vec<SourceRead>) -> Vec<SourceRead> {
+    let until = |read: &SourceRead| read.fetched_at.saturating_add(read.max_age_s.to_duration());
+    sources.sort_by(|a, b| a.source.cmp(&b.source).then(until(a).cmp(&until(b))).then(a.cmp(b)));
+    sources.dedup_by(|later, first| later.source == first.source);
+    sources
 }
 
 #[derive(Default)]

@@ -10,7 +10,9 @@
 //!   synchronous and pure, and the clock is part of the input.
 //! - A [`PolicySnapshot`] says what it finds; the [`Evaluator`], which nobody else can implement, sorts it, merges obligations
 //!   and fails closed, so a decision is the same bytes in every process and no engine can go around the rules (INV-12).
-//! - [`replay()`] runs a recorded decision again and says exactly what came of it.
+//! - [`replay()`] runs a recorded decision again and says exactly what came of it; a [`Backtest`] runs another policy over what
+//!   was decided, and says what would change.
+//! - An [`Explanation`] says why a policy answers as it does and what would help. A [`SnapshotDiff`] says rule by rule how two snapshots differ.
 //!
 //! It never reads a clock, does I/O inside an evaluation, or records an unsalted digest of an input.
 //!
@@ -18,31 +20,40 @@
 //!
 //! `cedar`: the adapter for Cedar. Off by default: the engine takes minutes to compile.
 
+mod backtest;
 mod bundle;
 #[cfg(feature = "cedar")]
 pub mod cedar;
+mod diff;
 mod engine;
 mod entity;
 mod evaluator;
+mod explain;
 mod facts;
 mod input;
+mod lint;
 mod provenance_facts;
 mod replay;
 mod snapshot;
 
+pub use backtest::{Answer, Backtest, BacktestReport, Change, PastDecision};
 pub use bundle::{
     BundleError, FilePath, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PATH_BYTES, PolicyBundle, Target,
 };
-pub use engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation};
+pub use diff::{FileChange, RuleChange, SnapshotDiff};
+pub use engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation, RuleForm};
 pub use entity::{Attributes, Entity, EntityId, EntityUid, MAX_ENTITY_ID_BYTES, kind};
 pub use evaluator::Evaluator;
+pub use explain::{Explanation, Met, Requirement, RuleExplanation, Suggestion};
 pub use facts::{
-    DirectoryError, Eligibility, EntityDirectory, Fact, FactError, FactQuery, FactSource, Gathered,
-    MAX_DIRECTORY_BYTES, NamedFact, Unavailable, gather,
+    Cached, DirectoryError, DirectoryGroups, Eligibility, EntityDirectory, Fact, FactError, FactQuery, FactSource,
+    Gathered, MAX_DIRECTORY_BYTES, MAX_TICKETS, NamedFact, OnCallSchedule, Reader, ReaderError, Reading, Risk,
+    RiskScore, RiskScoring, SourceRead, Ticket, TicketState, Unavailable, gather,
 };
 pub use input::{CanonicalInput, InputContext, InputError, InputParts, InputSchema, MAX_ENTITIES, MAX_INPUT_BYTES};
+pub use lint::{LintFinding, LintKind};
 pub use provenance_facts::ProvenanceFacts;
-pub use replay::{RecordedInput, ReplayVerdict, replay};
+pub use replay::{RecordedInput, ReplayVerdict, Replayer, replay};
 pub use snapshot::{
     FILE_CONTEXT, FileEntry, MAX_DOCUMENT_BYTES, POLICY_CONTEXT, RuleEntry, SnapshotDocument, SnapshotManifest,
 };

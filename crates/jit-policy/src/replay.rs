@@ -1,6 +1,6 @@
 //! Running a recorded decision again, and saying exactly what came of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jit_core::{
     Decision, Engine, PolicyDigest,
@@ -75,7 +75,8 @@ impl ReplayVerdict {
     }
 }
 
-/// Runs a recorded decision again. `snapshot` are the bytes kept under the digest that it cites.
+/// Runs a recorded decision again. `snapshot` are the bytes kept under the digest that it cites. For many decisions, use a
+/// [`Replayer`], which loads each snapshot once.
 #[must_use]
 pub fn replay(
     recorded: &Decision,
@@ -83,44 +84,134 @@ pub fn replay(
     snapshot: Option<&[u8]>,
     engines: &[Arc<dyn PolicyEngine>],
 ) -> ReplayVerdict {
-    let input = match input {
-        RecordedInput::Missing => return ReplayVerdict::InputMissing,
-        RecordedInput::Tampered => return ReplayVerdict::InputTampered,
-        RecordedInput::Present(value) => match CanonicalInput::from_value(value) {
-            Ok(input) => input,
-            Err(_) => return ReplayVerdict::InputTampered,
-        },
-    };
-    let Some(snapshot) = snapshot else { return ReplayVerdict::SnapshotMissing };
-    let Some(document) = cited(recorded.policy, snapshot) else { return ReplayVerdict::SnapshotTampered };
-    let want = &recorded.engine;
-    let mut named = engines.iter().filter(|e| e.descriptor().name == want.name);
-    let exact = named.clone().find(|e| e.descriptor() == want);
-    let Some(engine) = exact.or_else(|| named.next()) else {
-        let have = engines.iter().map(|e| e.descriptor().clone()).collect();
-        return ReplayVerdict::EngineUnavailable { want: want.clone(), have };
-    };
-    let loaded = match engine.load(document.bundle()) {
-        Ok(loaded) => loaded,
-        // The snapshot is intact, and written for a language that the engine at hand does not speak.
-        Err(LoadError::OtherEngine { .. }) => {
-            return ReplayVerdict::EngineUnavailable { want: want.clone(), have: vec![engine.descriptor().clone()] };
+    Replayer::new(engines.to_vec()).replay(recorded, input, || snapshot.map(<[u8]>::to_vec))
+}
+
+/// How many loaded snapshots a [`Replayer`] keeps.
+const KEPT_SNAPSHOTS: usize = 64;
+
+/// Runs many recorded decisions again, and loads each snapshot once.
+///
+/// ```
+/// # fn example(decisions: Vec<(jit_core::Decision, jit_core::canonical::Value)>, bytes: &[u8]) {
+/// use jit_policy::{RecordedInput, Replayer};
+/// let mut replayer = Replayer::new(Vec::new());
+/// for (decision, input) in &decisions {
+///     let verdict = replayer.replay(decision, RecordedInput::Present(input), || Some(bytes.to_vec()));
+///     assert!(verdict.is_identical());
+/// }
+/// # }
+/// ```
+pub struct Replayer {
+    engines: Vec<Arc<dyn PolicyEngine>>,
+    loaded: BTreeMap<PolicyDigest, Loaded>,
+}
+
+/// What became of a snapshot that some decision cites.
+enum Loaded {
+    Missing,
+    Tampered,
+    Document { document: Box<SnapshotDocument>, by: Vec<(Engine, Result<Evaluator, LoadFailure>)> },
+}
+
+/// Why an intact snapshot does not load.
+#[derive(Clone, Copy)]
+enum LoadFailure {
+    OtherEngine,
+    Refused,
+}
+
+impl Replayer {
+    /// Runs decisions with these engines.
+    #[must_use]
+    pub fn new(engines: Vec<Arc<dyn PolicyEngine>>) -> Self {
+        Self { engines, loaded: BTreeMap::new() }
+    }
+
+    /// Runs a recorded decision again. `snapshot` gives the bytes kept under the digest that it cites; it is asked once for
+    /// each snapshot, and again only after many others.
+    #[must_use]
+    pub fn replay(
+        &mut self,
+        recorded: &Decision,
+        input: RecordedInput<'_>,
+        snapshot: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> ReplayVerdict {
+        let input = match input {
+            RecordedInput::Missing => return ReplayVerdict::InputMissing,
+            RecordedInput::Tampered => return ReplayVerdict::InputTampered,
+            RecordedInput::Present(value) => match CanonicalInput::from_value(value) {
+                Ok(input) => input,
+                Err(_) => return ReplayVerdict::InputTampered,
+            },
+        };
+        if self.loaded.len() >= KEPT_SNAPSHOTS && !self.loaded.contains_key(&recorded.policy) {
+            self.loaded.clear();
         }
-        Err(_) => return ReplayVerdict::SnapshotTampered,
-    };
-    let mut again = Evaluator::new(loaded).evaluate(&input);
-    let have = engine.descriptor().clone();
-    again.engine = want.clone();
-    let result = compare(recorded, &again);
-    if have == *want {
-        result
-    } else {
-        ReplayVerdict::EngineDiffers { want: want.clone(), have, result: Box::new(result) }
+        let loaded = self.loaded.entry(recorded.policy).or_insert_with(|| read(recorded.policy, snapshot()));
+        let (document, by) = match loaded {
+            Loaded::Missing => return ReplayVerdict::SnapshotMissing,
+            Loaded::Tampered => return ReplayVerdict::SnapshotTampered,
+            Loaded::Document { document, by } => (document, by),
+        };
+        let want = &recorded.engine;
+        let mut named = self.engines.iter().filter(|e| e.descriptor().name == want.name);
+        let exact = named.clone().find(|e| e.descriptor() == want);
+        let Some(engine) = exact.or_else(|| named.next()) else {
+            let have = self.engines.iter().map(|e| e.descriptor().clone()).collect();
+            return ReplayVerdict::EngineUnavailable { want: want.clone(), have };
+        };
+        let have = engine.descriptor().clone();
+        let mut again = match evaluator(by, engine.as_ref(), document) {
+            Ok(evaluator) => evaluator.evaluate(&input),
+            // The snapshot is intact, and written for a language that the engine at hand does not speak.
+            Err(LoadFailure::OtherEngine) => {
+                return ReplayVerdict::EngineUnavailable { want: want.clone(), have: vec![have] };
+            }
+            Err(LoadFailure::Refused) => return ReplayVerdict::SnapshotTampered,
+        };
+        again.engine = want.clone();
+        let result = compare(recorded, &again);
+        if have == *want {
+            result
+        } else {
+            ReplayVerdict::EngineDiffers { want: want.clone(), have, result: Box::new(result) }
+        }
     }
 }
 
-fn cited(digest: PolicyDigest, snapshot: &[u8]) -> Option<SnapshotDocument> {
-    SnapshotDocument::parse(snapshot).ok().filter(|document| document.digest() == digest)
+impl fmt::Debug for Replayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replayer").field("snapshots", &self.loaded.len()).finish_non_exhaustive()
+    }
+}
+
+fn read(digest: PolicyDigest, snapshot: Option<Vec<u8>>) -> Loaded {
+    let Some(snapshot) = snapshot else { return Loaded::Missing };
+    match SnapshotDocument::parse(&snapshot) {
+        Ok(document) if document.digest() == digest => {
+            Loaded::Document { document: Box::new(document), by: Vec::new() }
+        }
+        _ => Loaded::Tampered,
+    }
+}
+
+/// The snapshot as this engine loads it, loaded once.
+fn evaluator(
+    by: &mut Vec<(Engine, Result<Evaluator, LoadFailure>)>,
+    engine: &dyn PolicyEngine,
+    document: &SnapshotDocument,
+) -> Result<Evaluator, LoadFailure> {
+    if let Some((_, known)) = by.iter().find(|(by, _)| by == engine.descriptor()) {
+        return known.clone();
+    }
+    let loaded = match engine.load(document.bundle()) {
+        Ok(loaded) => Ok(Evaluator::new(loaded)),
+        Err(LoadError::OtherEngine { .. }) => Err(LoadFailure::OtherEngine),
+        Err(_) => Err(LoadFailure::Refused),
+    };
+    by.push((engine.descriptor().clone(), loaded.clone()));
+    loaded
 }
 
 fn compare(recorded: &Decision, again: &Decision) -> ReplayVerdict {

@@ -55,7 +55,7 @@ fn what_could_surprise_at_evaluation_does_not_load() {
         r#"@jit_approvals("sre:0")"#,
         r#"@jit_approvals("")"#,
         r#"@jit_max_duration("a while")"#,
-        r#"@jit_requires("mfa")"#,
+        r#"@jit_requires("mfaa")"#,
         r#"@jit_approval("sre:1")"#,
         r#"@JIT_approvals("sre:1")"#,
         r#"@jitapprovals("sre:1")"#,

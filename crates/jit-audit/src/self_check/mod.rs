@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use jit_core::{Clock, EntitlementId, Event, History, PolicyDigest, SWEEP_ALLOWANCE, StreamId, Timestamp, check};
+use jit_core::{
+    CaseId, Clock, EntitlementId, Event, History, PolicyDigest, SWEEP_ALLOWANCE, StreamId, Timestamp, check,
+};
 use jit_policy::SnapshotDocument;
 use jit_store::{BackendError, Changes, Cursor, Log, LogRecord, ReadError};
 use tokio::sync::watch;
@@ -318,6 +320,7 @@ impl Pass<'_> {
                     ledgers.entry(Some(ledger)).or_default();
                 }
                 StreamId::Case(case) => {
+                    self.found.extend(not_enforced(case, &records));
                     ledgers.entry(ledger_of(&records)).or_default().extend(records);
                     // What had to follow its last record was perhaps not due yet.
                     let over = at.saturating_add(self.check.allowance).saturating_add(Duration::from_secs(1));
@@ -360,6 +363,18 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+/// The conditions that were last reported as not enforced.
+fn not_enforced(case: CaseId, records: &[LogRecord]) -> impl Iterator<Item = Problem> {
+    let mut last = BTreeMap::new();
+    for record in records {
+        if let Ok(Event::ConditionReported(report)) = record.record().event() {
+            last.insert(report.condition, (report.enforced, report.by, record.index()));
+        }
+    }
+    let failed = last.into_iter().filter(|(_, (enforced, ..))| !enforced);
+    failed.map(move |(condition, (_, by, index))| Problem::NotEnforced { case, condition, by, index })
 }
 
 /// The ledger that the grant of a case is entered in.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use jit_core::{CaseId, DueId, Finding, InvariantId, PolicyDigest, StreamId, Timestamp};
+use jit_core::{CaseId, Code, DueId, Finding, InvariantId, PolicyDigest, PrincipalId, StreamId, Timestamp};
 
 /// Something that is wrong with a log, as far as its feed shows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,18 @@ pub enum Problem {
         case: CaseId,
         /// What is violated, by which records.
         finding: Finding,
+    },
+    /// A condition of a grant was last reported as not enforced.
+    #[error("condition {condition} of {case} is not enforced, says {by}")]
+    NotEnforced {
+        /// The case.
+        case: CaseId,
+        /// The condition.
+        condition: Code,
+        /// Who says so.
+        by: PrincipalId,
+        /// The record of the report.
+        index: u64,
     },
     /// Another invariant is violated.
     #[error("{} is violated in stream {stream}: {}", finding.invariant, finding.detail)]
@@ -101,6 +113,7 @@ impl Problem {
             Self::Unbacked { finding, .. } | Self::Unconfirmed { finding, .. } | Self::Violated { finding, .. } => {
                 format!("{} {:?}", finding.invariant, finding.records)
             }
+            Self::NotEnforced { case, condition, index, .. } => format!("not enforced {case} {condition} {index}"),
             Self::Overdue { work, since } => format!("overdue {work:?} {since}"),
             Self::SnapshotMissing { policy, .. } => format!("snapshot missing {policy}"),
             Self::SnapshotEdited { policy, .. } => format!("snapshot edited {policy}"),

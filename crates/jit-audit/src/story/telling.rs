@@ -117,6 +117,10 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
         Event::CredentialHandedOver(e) => {
             (format!("what credential {} stands for stays, under grant {}", about(header), e.to), Vec::new())
         }
+        Event::ConditionReported(e) => {
+            let was = if e.enforced { "was" } else { "was not" };
+            (format!("{} reports that condition {} {was} enforced", who(&e.by), e.condition), Vec::new())
+        }
         Event::BreakGlassInvoked(e) => {
             (format!("{} declared an emergency: {}", who(&e.by), e.emergency.emergency), Vec::new())
         }
@@ -134,6 +138,8 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
                 if e.held { "entered in the ledger of this access" } else { "struck from the ledger of this access" };
             (text.to_owned(), vec![format!("grants that justify it then: {}", e.live.len())])
         }
+        Event::PolicyProposed(e) => (format!("policy proposed by {}", who(&e.by)), Vec::new()),
+        Event::PolicyApproved(e) => (format!("policy approved by {}", who(&e.by)), Vec::new()),
         Event::PolicyPublished(e) => {
             (format!("policy published by {}", who(&e.by)), vec![format!("policy {}", e.snapshot)])
         }

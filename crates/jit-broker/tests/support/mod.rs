@@ -332,8 +332,12 @@ pub async fn assert_invariants(log: &Log, as_of: Timestamp) {
     let indexes: Vec<u64> = (0..size).collect();
     let records = log.records(&indexes).await.unwrap();
     let signed = log.publish().await.unwrap();
+    let mut snapshots = Vec::new();
+    for policy in records.iter().filter_map(|r| r.record().header().refs.policy) {
+        snapshots.extend(log.policy(policy).await.unwrap().map(|_| policy));
+    }
     let history = History::whole(records.iter().map(|r| (r.index(), r.record())))
-        .with_snapshots([snapshot().document().digest()])
+        .with_snapshots(snapshots)
         .with_checkpoint(signed.checkpoint().size(), signed.checkpoint().root());
     let findings = check(&history, as_of);
     assert!(findings.is_empty(), "{findings:#?}");

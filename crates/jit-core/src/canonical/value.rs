@@ -119,6 +119,12 @@ impl From<bool> for Value {
     }
 }
 
+impl From<u32> for Value {
+    fn from(int: u32) -> Self {
+        Self::Int(Int(i64::from(int)))
+    }
+}
+
 impl From<Int> for Value {
     fn from(int: Int) -> Self {
         Self::Int(int)

@@ -156,6 +156,7 @@ impl Case {
                 self.obligations.insert(e.obligation, open);
             }
             Event::ObligationClosed(e) => self.obligations.get_mut(&e.obligation)?.closed = true,
+            Event::ConditionReported(e) => self.fold_report(leaf, e),
             Event::CaseClosed(_) => self.closed = true,
             Event::CredentialIntended(e) => {
                 let fresh = CaseCredential {

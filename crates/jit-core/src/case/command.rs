@@ -344,6 +344,15 @@ pub enum Command {
         /// The review, or the justification.
         text: Option<Prose>,
     },
+    /// Put on record whether a condition of the grant was enforced.
+    ReportCondition {
+        /// Which.
+        condition: Code,
+        /// Whether it was enforced.
+        enforced: bool,
+        /// Who says so.
+        by: PrincipalId,
+    },
     /// Put on record that a participant's act was refused by the caller, who knows something the case does not.
     Refuse {
         /// Who tried.

@@ -67,6 +67,9 @@ impl Case {
     /// [`Refusal`] naming what stands against it; [`Refusal::SecretNotRetained`] if a credential is issued already.
     pub fn may_mint(&self, now: Timestamp, renew: bool) -> Result<(), Refusal> {
         let grant = self.live_grant()?;
+        if let Some(condition) = self.conditions_unmet().next() {
+            return Err(Refusal::ConditionUnmet(condition.id.clone()));
+        }
         for (id, credential) in &self.credentials {
             if credential.is_unresolved() {
                 return Err(Refusal::Unresolved(*id));

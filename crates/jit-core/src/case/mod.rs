@@ -7,6 +7,7 @@
 mod apply;
 mod approving;
 mod command;
+mod conditions;
 mod ending;
 mod entitlement;
 mod extending;
@@ -24,6 +25,7 @@ pub use command::{
     Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Extend, Intend, Open, ParentExtent, ParentState,
     RevocationOutcome, Step,
 };
+pub use conditions::ReportedCondition;
 pub use entitlement::{Entitlement, EntitlementError};
 pub use extending::{CaseExtension, ExtensionState, MAX_EXTENSIONS};
 pub use recording::{RecordCaseError, StepOrigin};
@@ -278,6 +280,7 @@ pub struct Case {
     grant: Option<CaseGrant>,
     credentials: BTreeMap<CredentialId, CaseCredential>,
     obligations: BTreeMap<ObligationId, CaseObligation>,
+    reported: conditions::Reported,
     commands: BTreeMap<CommandId, Event>,
     refusals: usize,
 }
@@ -302,6 +305,7 @@ impl Case {
             grant: None,
             credentials: BTreeMap::new(),
             obligations: BTreeMap::new(),
+            reported: BTreeMap::new(),
             commands: BTreeMap::new(),
             refusals: 0,
         }

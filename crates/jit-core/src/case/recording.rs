@@ -44,6 +44,10 @@ impl Case {
         if self.closed {
             return Decided::refused(Refusal::Closed);
         }
+        self.with_review(self.decide_open(command, context))
+    }
+
+    fn decide_open(&self, command: &Command, context: &Context) -> Decided {
         match command {
             Command::Submit(request) => self.submit(request, context),
             Command::Evaluate(evaluated) => self.evaluate(evaluated, context),
@@ -84,6 +88,7 @@ impl Case {
             Command::CloseObligation { obligation, by, finding, text } => {
                 self.close_obligation(*obligation, by, finding, text.as_ref())
             }
+            Command::ReportCondition { condition, enforced, by } => self.report_condition(by, condition, *enforced),
             Command::Refuse { by, act, refusal } => self.refused_act(by.clone(), act.clone(), refusal.clone()),
             Command::Close => self.close(),
         }

@@ -113,6 +113,12 @@ pub enum Refusal {
     /// An identity that the access serves is barred.
     #[error("{0} is barred")]
     Barred(PrincipalId),
+    /// The grant has no such condition.
+    #[error("the grant has no condition {0}")]
+    NoSuchCondition(Code),
+    /// A condition must be enforced before anything is minted, and nobody has reported that it was.
+    #[error("condition {0} is not reported as enforced")]
+    ConditionUnmet(Code),
     /// Something is still open.
     #[error("case cannot be closed yet")]
     NotSettled,
@@ -153,6 +159,8 @@ impl Refusal {
             Self::TextMissing(_) => code!("text_missing"),
             Self::NotAnotherGrant(_) => code!("not_another_grant"),
             Self::Barred(_) => code!("barred"),
+            Self::NoSuchCondition(_) => code!("no_such_condition"),
+            Self::ConditionUnmet(_) => code!("condition_unmet"),
             Self::NotSettled => code!("not_settled"),
         }
     }

@@ -44,7 +44,7 @@ impl Case {
         Decided::done(events)
     }
 
-    fn open_obligation(&self, task: Code, due: Timestamp) -> Event {
+    pub(super) fn open_obligation(&self, task: Code, due: Timestamp) -> Event {
         ObligationOpened { obligation: self.obligation_id(&task), task, due }.into()
     }
 

@@ -412,17 +412,20 @@ events! {
         /// All grants that justify the entitlement now, sorted.
         keep live: Vec<GrantId>,
     }
-    /// A policy snapshot was proposed.
+    /// A policy snapshot was proposed; the references name it, and its text is in the store under its digest.
     PolicyProposed = "policy.proposed" in Policy {
         /// By whom.
         keep by: PrincipalId,
     }
-    /// A policy snapshot was approved.
+    /// A policy snapshot was approved; the references name it, and the proposal as the cause.
     PolicyApproved = "policy.approved" in Policy {
         /// By whom.
         keep by: PrincipalId,
+        /// For which group; absent where no group was asked.
+        keep group: Option<GroupName>,
     }
-    /// A policy snapshot is in force; its text is in the store under its digest.
+    /// A policy snapshot is in force; its text is in the store under its digest. Where it was reviewed, the references name the
+    /// proposal as the cause, and the approvals.
     PolicyPublished = "policy.published" in Policy {
         /// The digest of its manifest.
         fact snapshot: PolicyDigest,

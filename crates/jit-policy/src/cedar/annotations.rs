@@ -1,22 +1,89 @@
-//! Obligations as annotations of rules: `@jit_approvals("sre:1,dba:2")`, `@jit_max_duration("1h30m")`.
+//! Obligations as annotations of rules: `@jit_approvals("sre:1,dba:2")`, `@jit_max_duration("1h30m")`, `@jit_requires("mfa")`.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
 use jit_core::{
-    Code, GroupCount, GroupName, Quorum, Seconds,
+    Code, Condition, Enforcement, GroupCount, GroupName, Quorum, Seconds,
     canonical::{self, Value},
-    code,
+    code, condition,
 };
 
 use crate::engine::RawObligation;
 
-/// Reads one `@jit_…` annotation; the name is without the `jit_`.
-pub(super) fn obligation(name: &str, text: &str) -> Result<RawObligation, String> {
-    match name {
-        "approvals" => raw(code!("approvals"), &approvals(text)?),
-        "max_duration" => raw(code!("max_duration"), &duration(text)?),
-        _ => Err(format!("@jit_{name} is not known")),
+/// The conditions that `@jit_requires` knows, with who enforces them unless the annotation says otherwise.
+static FLAGS: [(Code, Enforcement); 3] = [
+    (condition::MFA, Enforcement::Broker),
+    (condition::MANAGED_DEVICE, Enforcement::Broker),
+    (condition::SESSION_RECORDING, Enforcement::Target),
+];
+/// What a condition of one's own begins with, so that a misspelt one is not taken for it.
+const OWN: &str = "x_";
+/// The names that [`obligations`] reads.
+const KNOWN: [&str; 6] = ["approvals", "max_duration", "notify", "post_review", "requires", "source_address"];
+
+/// Reads one `@jit_…` annotation, which may demand several things; the name is without the `jit_`.
+pub(super) fn obligations(name: &str, text: &str) -> Result<Vec<RawObligation>, String> {
+    Ok(match name {
+        "approvals" => vec![raw(code!("approvals"), &approvals(text)?)?],
+        "max_duration" => vec![raw(code!("max_duration"), &duration("max_duration", text)?)?],
+        "requires" => requires(text)?.iter().map(condition).collect::<Result<_, _>>()?,
+        "source_address" => {
+            let (list, enforcement) = enforced(text, Enforcement::Target)?;
+            let demanded = Condition::source_address(list.split(',').map(str::trim), enforcement);
+            vec![condition(&demanded.map_err(|e| format!("@jit_source_address: {e}"))?)?]
+        }
+        "notify" => {
+            let (list, enforcement) = enforced(text, Enforcement::Broker)?;
+            let groups: Result<Vec<GroupName>, _> = list.split(',').map(|group| GroupName::new(group.trim())).collect();
+            let demanded = Condition::notification(groups.map_err(|e| format!("@jit_notify: {e}"))?, enforcement);
+            vec![condition(&demanded.map_err(|e| format!("@jit_notify: {e}"))?)?]
+        }
+        "post_review" => vec![condition(&Condition::post_review(duration("post_review", text)?))?],
+        _ => return Err(format!("@jit_{name} is not known")),
+    })
+}
+
+/// Whether there is an annotation `@jit_<name>`.
+pub(super) fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
+fn condition(condition: &Condition) -> Result<RawObligation, String> {
+    raw(code!("condition"), condition)
+}
+
+/// Who enforces, from the end of an annotation: `… at issuer`.
+fn enforced(text: &str, otherwise: Enforcement) -> Result<(&str, Enforcement), String> {
+    let Some((what, who)) = text.rsplit_once(" at ") else { return Ok((text, otherwise)) };
+    let enforcement = match who.trim() {
+        "broker" => Enforcement::Broker,
+        "issuer" => Enforcement::Issuer,
+        "target" => Enforcement::Target,
+        "advisory" => Enforcement::Advisory,
+        other => return Err(format!("{other:?} enforces nothing: it is broker, issuer, target or advisory")),
+    };
+    Ok((what, enforcement))
+}
+
+/// Conditions that are so or are not: `mfa, session_recording at issuer, x_our_own at target`.
+fn requires(text: &str) -> Result<Vec<Condition>, String> {
+    let mut all: Vec<Condition> = Vec::new();
+    for part in text.split(',') {
+        let known = |id: &str| FLAGS.iter().find(|(flag, _)| flag.as_str() == id);
+        let (id, _) = enforced(part.trim(), Enforcement::Target)?;
+        let otherwise = match known(id.trim()) {
+            Some((_, enforcement)) => *enforcement,
+            None if id.starts_with(OWN) => Enforcement::Target,
+            None => return Err(format!("@jit_requires: {id:?} is not known; one of your own begins with {OWN}")),
+        };
+        let (id, enforcement) = enforced(part.trim(), otherwise)?;
+        let id = Code::new(id.trim()).map_err(|e| format!("@jit_requires: {e}"))?;
+        if all.iter().any(|condition| condition.id == id) {
+            return Err(format!("@jit_requires: {id} stands there twice"));
+        }
+        all.push(Condition::flag(id, enforcement));
     }
+    Ok(all)
 }
 
 fn raw(kind: Code, properties: &impl serde::Serialize) -> Result<RawObligation, String> {
@@ -38,8 +105,8 @@ fn approvals(text: &str) -> Result<Quorum, String> {
 }
 
 /// A duration such as `90s`, `30m`, `4h` or `1h30m`: units descending, each once.
-fn duration(text: &str) -> Result<Seconds, String> {
-    let malformed = || format!("@jit_max_duration: {text:?} is not of the form 4h, 30m, 90s or 1h30m, above zero");
+fn duration(name: &str, text: &str) -> Result<Seconds, String> {
+    let malformed = || format!("@jit_{name}: {text:?} is not of the form 4h, 30m, 90s or 1h30m, above zero");
     let mut total: u32 = 0;
     let mut last = u32::MAX;
     let mut rest = text;
@@ -71,10 +138,10 @@ mod tests {
     #[test]
     fn durations_read_as_written() {
         for (text, seconds) in [("4h", 14_400), ("30m", 1_800), ("90s", 90), ("1h30m", 5_400), ("1h1s", 3_601)] {
-            assert_eq!(duration(text).unwrap().get(), seconds, "{text}");
+            assert_eq!(duration("max_duration", text).unwrap().get(), seconds, "{text}");
         }
         for bad in ["", "0s", "4", "h", "4d", "30m1h", "1h1h", "-1h", "1.5h", "99999999999h", "4h ", "2000000h"] {
-            assert!(duration(bad).is_err(), "{bad}");
+            assert!(duration("max_duration", bad).is_err(), "{bad}");
         }
     }
 
@@ -83,6 +150,49 @@ mod tests {
         assert_eq!(approvals("sre:1, dba:2").unwrap().groups().count(), 2);
         for bad in ["", "sre", "sre:0", "sre:-1", "sre:+1", "sre:1,sre:2", ":1", "sre:1,", "sre:70000"] {
             assert!(approvals(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn conditions_read_as_written() {
+        let read = |name: &str, text: &str| {
+            let all = obligations(name, text).unwrap();
+            let texts = all.iter().map(|o| String::from_utf8(o.properties.to_bytes().unwrap()).unwrap());
+            texts.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            read("requires", "mfa, session_recording at issuer, x_vpn"),
+            concat!(
+                r#"{"enforcement":"broker","id":"mfa","value":true} "#,
+                r#"{"enforcement":"issuer","id":"session_recording","value":true} "#,
+                r#"{"enforcement":"target","id":"x_vpn","value":true}"#
+            )
+        );
+        assert_eq!(
+            read("source_address", "192.0.2.0/24, 10.0.0.0/8 at issuer"),
+            r#"{"enforcement":"issuer","id":"source_address","value":["10.0.0.0/8","192.0.2.0/24"]}"#
+        );
+        assert_eq!(
+            read("notify", "sre-leads"),
+            r#"{"enforcement":"broker","id":"notification","value":["sre-leads"]}"#
+        );
+        assert_eq!(read("post_review", "24h"), r#"{"enforcement":"broker","id":"post_review","value":86400}"#);
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused() {
+        for (name, bad) in [
+            ("requires", "mfaa"),
+            ("requires", ""),
+            ("requires", "mfa,mfa"),
+            ("requires", "mfa at nowhere"),
+            ("source_address", "10.0.0.1/8"),
+            ("source_address", ""),
+            ("notify", ""),
+            ("post_review", "soon"),
+            ("requires_mfa", "true"),
+        ] {
+            assert!(obligations(name, bad).is_err(), "{name} {bad}");
         }
     }
 }

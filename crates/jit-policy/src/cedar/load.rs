@@ -78,7 +78,19 @@ fn rule(path: &FilePath, policy: &Policy) -> Result<(RuleId, Rule), LoadError> {
         if effect == Effect::Forbid {
             return Err(refused(format!("a forbid demands nothing, so @jit_{name} has no effect")));
         }
-        obligations.push(annotations::obligation(name, text).map_err(refused)?);
+        obligations.extend(annotations::obligations(name, text).map_err(refused)?);
     }
-    Ok((id, Rule { effect, obligations }))
+    let unreadable =
+        |e: cedar_policy::PolicyToJsonError| LoadError::Parse { path: path.clone(), reason: e.to_string() };
+    let condition = condition(policy.to_json().map_err(unreadable)?);
+    Ok((id, Rule { effect, obligations, source: policy.to_string(), condition }))
+}
+
+/// The syntax tree of a policy without its annotations, whose texts do not say when it applies.
+fn condition(mut tree: serde_json::Value) -> String {
+    if let Some(members) = tree.as_object_mut() {
+        members.remove("annotations");
+        members.remove("effect");
+    }
+    tree.to_string()
 }

@@ -9,10 +9,23 @@
 //! | `facts` | `context.facts.<name>`, the value alone |
 //!
 //! Cedar has no clock of its own, so a decision depends on its input alone. A rule is named by its `@id`; positional ids would
-//! point evidence at the wrong rule as soon as one is inserted. Obligations are annotations of `permit` rules:
-//! `@jit_approvals("sre:1,dba:2")` and `@jit_max_duration("1h30m")`; any other `@jit_…` does not load.
+//! point evidence at the wrong rule as soon as one is inserted. Obligations are annotations of `permit` rules; any other
+//! `@jit_…` does not load:
+//!
+//! | annotation | demands |
+//! |---|---|
+//! | `@jit_approvals("sre:1,dba:2")` | approvals of so many of each group |
+//! | `@jit_max_duration("1h30m")` | no longer window |
+//! | `@jit_requires("mfa, session_recording at target")` | conditions: `mfa`, `managed_device`, `session_recording`, or one of your own that begins with `x_` |
+//! | `@jit_source_address("10.0.0.0/8 at issuer")` | access from these networks only |
+//! | `@jit_notify("sre-leads")` | that these groups are told |
+//! | `@jit_post_review("24h")` | a review within this time after the window |
+//!
+//! Who enforces a condition stands after `at`: `broker`, `issuer`, `target`, or `advisory` for nobody.
 
 mod annotations;
+mod explain;
+mod lint;
 mod load;
 mod request;
 
@@ -23,7 +36,8 @@ use jit_core::{Code, DeterminingRule, Effect, Engine, EvaluationError, RuleId, T
 
 use crate::{
     bundle::PolicyBundle,
-    engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation},
+    engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation, RuleForm},
+    explain::RuleExplanation,
     input::CanonicalInput,
     snapshot::SnapshotDocument,
 };
@@ -67,20 +81,28 @@ impl CedarEngine {
     }
 }
 
+impl CedarEngine {
+    /// Whether a bundle is for this engine and its language.
+    fn check_target(&self, bundle: &PolicyBundle) -> Result<(), LoadError> {
+        let target = bundle.target();
+        let spoken = target.engine == self.descriptor.name && target.language == self.descriptor.language;
+        if spoken && target.entrypoint == ENTRYPOINT {
+            return Ok(());
+        }
+        Err(LoadError::OtherEngine {
+            want: format!("{} {}, {}", target.engine, target.language, target.entrypoint),
+            have: format!("{} {}, {ENTRYPOINT}", self.descriptor.name, self.descriptor.language),
+        })
+    }
+}
+
 impl PolicyEngine for CedarEngine {
     fn descriptor(&self) -> &Engine {
         &self.descriptor
     }
 
     fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
-        let target = bundle.target();
-        let spoken = target.engine == self.descriptor.name && target.language == self.descriptor.language;
-        if !spoken || target.entrypoint != ENTRYPOINT {
-            return Err(LoadError::OtherEngine {
-                want: format!("{} {}, {}", target.engine, target.language, target.entrypoint),
-                have: format!("{} {}, {ENTRYPOINT}", self.descriptor.name, self.descriptor.language),
-            });
-        }
+        self.check_target(bundle)?;
         let loaded = load::load(bundle)?;
         let rules = loaded.rules.keys().cloned().collect();
         let document = SnapshotDocument::new(bundle.clone(), &rules)?;
@@ -98,6 +120,8 @@ impl PolicyEngine for CedarEngine {
 struct Rule {
     effect: Effect,
     obligations: Vec<RawObligation>,
+    source: String,
+    condition: String,
 }
 
 struct CedarSnapshot {
@@ -120,6 +144,16 @@ impl PolicySnapshot for CedarSnapshot {
     /// Cedar gives up, and so denies, when little stack is left. The same stack for every caller makes a decision repeatable.
     fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
         stacker::grow(EVALUATION_STACK, || self.evaluate_here(input))
+    }
+
+    fn explain(&self, input: &CanonicalInput) -> Vec<RuleExplanation> {
+        stacker::grow(EVALUATION_STACK, || self.explain_here(input))
+    }
+
+    fn rule(&self, rule: &RuleId) -> Option<RuleForm> {
+        let Rule { effect, obligations, source, condition } = self.rules.get(rule)?;
+        let (source, condition, obligations) = (source.clone(), condition.clone(), obligations.clone());
+        Some(RuleForm { effect: *effect, source, condition, obligations })
     }
 }
 

@@ -1,8 +1,10 @@
 //! `jit-audit`: verifies evidence offline, for people who do not write Rust.
 #![allow(clippy::print_stderr, reason = "a program says on standard error why it could not answer")]
 
+mod backtest;
 #[cfg(feature = "fsck")]
 mod fsck;
+mod policy;
 #[cfg(feature = "witness")]
 mod witness;
 
@@ -102,6 +104,8 @@ enum UsageError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not a trust policy: {reason}", path.display())]
     Trust { path: PathBuf, reason: String },
+    #[error("{0}")]
+    Policies(String),
     #[cfg(feature = "fsck")]
     #[error("{0}")]
     Fsck(String),
@@ -123,6 +127,8 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
         match argument {
             Short('h') | Long("help") => {
                 out.write_all(HELP.as_bytes())?;
+                out.write_all(backtest::HELP.as_bytes())?;
+                out.write_all(policy::HELP.as_bytes())?;
                 #[cfg(feature = "fsck")]
                 out.write_all(fsck::HELP.as_bytes())?;
                 #[cfg(feature = "witness")]
@@ -136,6 +142,8 @@ fn run(out: &mut impl Write) -> Result<bool, UsageError> {
             Long("policy") => policy = Some(arguments.value()?.into()),
             Long("accept-withheld") => options.accept_withheld = true,
             Long("accept-erased") => options.accept_erased = true,
+            Value(word) if words.is_empty() && word == "backtest" => return backtest::run(out, &mut arguments),
+            Value(word) if words.is_empty() && word == "policies" => return policy::run(out, &mut arguments),
             #[cfg(feature = "fsck")]
             Value(word) if words.is_empty() && word == "fsck" => return fsck::run(out, &mut arguments),
             #[cfg(feature = "witness")]
