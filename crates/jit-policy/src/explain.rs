@@ -30,9 +30,25 @@ pub enum Met {
     NotReached,
 }
 
+/// What of a request a requirement is about. The first are what a request is for, so that a rule is the farther the earlier it
+/// differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What is to be done.
+    Action,
+    /// On what.
+    Resource,
+    /// By whom.
+    Principal,
+    /// Under which circumstances.
+    Condition,
+}
+
 /// One thing that a rule asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
+    /// What it is about.
+    pub part: Part,
     /// As the policy says it.
     pub text: String,
     /// Whether it is so.
@@ -153,14 +169,17 @@ impl Explanation {
         self.rules.iter().filter(|rule| rule.effect == Effect::Forbid && rule.applies())
     }
 
-    /// The permitting rules with the fewest things in the way, for actions that no rule permits.
+    /// The permitting rules nearest to the request, for actions that no rule permits: those for its actions and its resource
+    /// before others, and of these those with the fewest things in the way.
     #[must_use]
     pub fn nearest(&self) -> Vec<&RuleExplanation> {
         let permits = |rule: &&RuleExplanation| rule.effect == Effect::Permit;
         let permitted: BTreeSet<&Action> =
             self.rules.iter().filter(permits).filter(|r| r.applies()).map(|r| &r.action).collect();
         let open = self.rules.iter().filter(permits).filter(|rule| !permitted.contains(&rule.action));
-        let distance = |rule: &RuleExplanation| rule.unmet().count();
+        let differs = |rule: &RuleExplanation, part| rule.unmet().any(|requirement| requirement.part == part);
+        let distance =
+            |rule: &RuleExplanation| (differs(rule, Part::Action), differs(rule, Part::Resource), rule.unmet().count());
         let least = open.clone().map(distance).min();
         open.filter(|rule| Some(distance(rule)) == least).collect()
     }

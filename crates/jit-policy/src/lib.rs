@@ -44,7 +44,7 @@ pub use diff::{FileChange, RuleChange, SnapshotDiff};
 pub use engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation, RuleForm};
 pub use entity::{Attributes, Entity, EntityId, EntityUid, MAX_ENTITY_ID_BYTES, kind};
 pub use evaluator::Evaluator;
-pub use explain::{Explanation, Met, Requirement, RuleExplanation, Suggestion};
+pub use explain::{Explanation, Met, Part, Requirement, RuleExplanation, Suggestion};
 pub use facts::{
     Cached, DirectoryError, DirectoryGroups, Eligibility, EntityDirectory, Fact, FactError, FactQuery, FactSource,
     Gathered, MAX_DIRECTORY_BYTES, MAX_TICKETS, NamedFact, OnCallSchedule, Reader, ReaderError, Reading, Risk,

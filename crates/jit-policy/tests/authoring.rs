@@ -117,11 +117,6 @@ fn each_fault_is_found_under_its_kind() {
         ("permit(principal, action, resource) when { context.now + 1 > 0 };", LintKind::CanFail, "64 bits"),
         ("permit(principal, action, resource) unless { -context.now > 0 };", LintKind::CanFail, "64 bits"),
         (
-            "permit(principal, action, resource) when { ip(context.purpose).isLoopback() };",
-            LintKind::CanFail,
-            "not of that form",
-        ),
-        (
             r#"permit(principal is Jit::Human, action, resource) when { principal in Jit::Group::"a" && principal.issuer == "" && resource is Jit::Group };"#,
             LintKind::Unreachable,
             "by the types",

@@ -72,7 +72,7 @@ fn drawn(i: u64) -> CanonicalInput {
         Justification::new(format!("change {i}")).unwrap(),
         RetentionClass::new("access").unwrap(),
     );
-    let groups: &[&str] = if draw[5] % 3 == 0 { &[] } else { &["oncall"] };
+    let groups: &[&str] = if draw[5].is_multiple_of(3) { &[] } else { &["oncall"] };
     let uid = format!("idp|{who}");
     let gathered = Gathered {
         entities: vec![entity("human", &uid, groups), entity("group", "oncall", &[])],

@@ -14,7 +14,7 @@ use jit_core::{Action, RuleId};
 use super::{CedarSnapshot, request};
 use crate::{
     entity::{EntityUid, kind},
-    explain::{Met, Requirement, RuleExplanation},
+    explain::{Met, Part, Requirement, RuleExplanation},
     input::CanonicalInput,
 };
 
@@ -60,15 +60,20 @@ impl Asked<'_> {
                 | PrincipalConstraint::IsIn(_, EntityOrSlot::Entity(of)) => group(of).into_iter().collect(),
                 _ => BTreeSet::new(),
             };
-            requirements.push(Requirement { text: principal.to_string(), met, groups });
+            requirements.push(Requirement {
+                part: Part::Principal,
+                text: format!("principal {principal}"),
+                met,
+                groups,
+            });
         }
         if *action != any.1 {
             let met = self.holds(policy(any.0.clone(), action.clone(), any.2.clone(), None));
-            requirements.push(Requirement { text: action.to_string(), met, groups: BTreeSet::new() });
+            requirements.push(requirement(Part::Action, format!("action {action}"), met));
         }
         if *resource != any.2 {
             let met = self.holds(policy(any.0, any.1, resource.clone(), None));
-            requirements.push(Requirement { text: resource.to_string(), met, groups: BTreeSet::new() });
+            requirements.push(requirement(Part::Resource, format!("resource {resource}"), met));
         }
         requirements
     }
@@ -77,7 +82,7 @@ impl Asked<'_> {
     fn clause(&self, clause: &Clause) -> Vec<Requirement> {
         let Clause::When(whole) = clause else {
             let met = self.holds_alone(clause.clone());
-            return vec![Requirement { text: clause.to_string(), met, groups: BTreeSet::new() }];
+            return vec![requirement(Part::Condition, clause.to_string(), met)];
         };
         let mut before = false;
         let judge = |part: Arc<Expr>| {
@@ -87,7 +92,7 @@ impl Asked<'_> {
             };
             before |= met != Met::Yes;
             let groups = named_groups(&part);
-            Requirement { text: part.to_string(), met, groups }
+            Requirement { part: Part::Condition, text: part.to_string(), met, groups }
         };
         conjuncts(whole).into_iter().map(judge).collect()
     }
@@ -97,7 +102,9 @@ impl Asked<'_> {
     }
 
     fn holds(&self, policy: Option<Policy>) -> Met {
-        let Some(Ok(policies)) = policy.map(|policy| PolicySet::from_policies([policy])) else { return Met::Failed };
+        let Some(policies) = policy.and_then(|policy| PolicySet::from_policies([policy]).ok()) else {
+            return Met::Failed;
+        };
         let response = Authorizer::new().is_authorized(self.request, &policies, self.entities);
         match (response.diagnostics().errors().next(), response.decision()) {
             (Some(_), _) => Met::Failed,
@@ -105,6 +112,10 @@ impl Asked<'_> {
             (None, CedarDecision::Deny) => Met::No,
         }
     }
+}
+
+fn requirement(part: Part, text: String, met: Met) -> Requirement {
+    Requirement { part, text, met, groups: BTreeSet::new() }
 }
 
 /// A policy that permits where this alone is so.

@@ -103,11 +103,6 @@ fn failures(body: &Template) -> impl Iterator<Item = String> {
         Expr::BinaryOp { op: BinaryOp::Offset | BinaryOp::DurationSince, .. } => {
             Some(format!("`{expr}` fails where the moment cannot be written"))
         }
-        Expr::UnaryOp { op: UnaryOp::Datetime | UnaryOp::Decimal | UnaryOp::Duration | UnaryOp::Ip, expr: of }
-            if !matches!(**of, Expr::Literal(_)) =>
-        {
-            Some(format!("`{expr}` fails where the text is not of that form"))
-        }
         Expr::GetAttr { expr: of, .. } if hangs_on_an_entity(of) => {
             Some(format!("`{expr}` fails where the input does not have `{of}` as an entity"))
         }
