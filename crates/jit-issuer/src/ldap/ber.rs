@@ -1,4 +1,4 @@
-//! As much of BER as five operations of LDAP need (RFC 4511 section 5.1): definite lengths, one byte of tag.
+//! As much of BER as four operations of LDAP need (RFC 4511 section 5.1): definite lengths, one byte of tag.
 
 /// BOOLEAN.
 pub(super) const BOOLEAN: u8 = 0x01;

@@ -204,7 +204,27 @@ fn value(text: &str) -> Result<(String, Option<char>, &str), DnError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_value_changes_what_it_is_put_into(value in r#"[ #+,;<>=\\"a-c\x00-\x1fé*()]{1,40}"#) {
+            let base = dn("ou=people,dc=example");
+            let name = base.child("uid", &value).unwrap_or_else(|error| panic!("{value:?}: {error}"));
+            let read = dn(&name.to_string());
+            prop_assert_eq!(&read, &name);
+            prop_assert_eq!(&read.parts[1..], &base.parts[..]);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,60}") {
+            if let Ok(name) = text.parse::<Dn>() {
+                prop_assert_eq!(dn(&name.to_string()), name);
+            }
+        }
+    }
 
     fn dn(text: &str) -> Dn {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))

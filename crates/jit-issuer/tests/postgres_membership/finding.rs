@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use jit_issuer::{Cursor, OrphanAuthorization, RevokeError};
-use jit_testkit::{ManualClock, ProvenLog, SeededEntropy};
+use jit_issuer::{Cursor, MintError, OrphanAuthorization, RevokeError};
+use jit_testkit::{Cut, CuttingProxy, ManualClock, ProvenLog, SeededEntropy};
 
 use crate::*;
 
@@ -150,4 +150,32 @@ async fn a_mint_under_way_is_not_taken_for_none() {
             Err(error) => assert_eq!(error, under_way),
         }
     }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_until_somebody_looks() {
+    let world = World::new().await;
+    let proxy = CuttingProxy::before(&world.database.tcp_config).await;
+    let behind = connect(&proxy.config(&world.database.tcp_config), &world.group).await.unwrap();
+    for (seed, cut) in [(1, Cut::BeforeCommit), (3, Cut::AfterCommit)] {
+        let there = cut == Cut::AfterCommit;
+        let mut case = world.case(seed);
+        let authorization = case.authorize(&behind);
+        proxy.cut_at_commit(cut);
+        let error = behind.mint(&authorization).await.unwrap_err();
+        assert_eq!(error, MintError::Unknown { cause: code!("answer_lost") }, "{cut:?}");
+        let seen = world.look(&case, authorization.credential()).await;
+        let reads = world.reads(&world.member(seed)).await;
+        assert_eq!((matches!(seen, Observed::Exists(_)), reads), (there, there), "{cut:?}");
+
+        let descriptor = world.mint(&mut world.case(seed + 1)).await;
+        let authorization = RevokeAuthorization::store_down(code!("test"), now(), &descriptor);
+        proxy.cut_at_commit(cut);
+        let error = behind.revoke(&authorization, &descriptor).await.unwrap_err();
+        assert_eq!(error, RevokeError::Unknown { cause: code!("answer_lost") }, "{cut:?}");
+        let again = world.revoke(&descriptor).await;
+        assert_eq!(again, if there { RevokeOutcome::AlreadyGone } else { removed() });
+        assert!(!world.reads(&world.member(seed + 1)).await);
+    }
+    assert_eq!(proxy.cuts(), 4);
 }

@@ -114,24 +114,25 @@ impl Place<'_> {
             Joining::Add => (Origin::Granted, format!("{}; GRANT {group} TO {member}{options}; ", self.unmarking())),
         };
         let sql = format!(
-            "{before}INSERT INTO jit.membership VALUES ('{credential}', {}, {}, '{}', '{reason}'); COMMIT",
+            "{before}INSERT INTO jit.membership VALUES ('{credential}', {}, {}, '{}', '{reason}')",
             literal(self.group),
             literal(self.member),
             origin.as_str()
         );
         session.run(&sql).await?;
+        session.run("COMMIT").await?;
         Ok(origin)
     }
 
     /// Does what taking back has to do in a transaction that [`lock`](Self::lock) began.
     pub(super) async fn leave(&self, session: &Session, leaving: Leaving) -> Result<(), Trouble> {
         let (group, member) = (quoted(self.group), quoted(self.member));
-        let sql = match leaving {
-            Leaving::Nothing => "ROLLBACK".to_owned(),
-            Leaving::Unmark => format!("{}; COMMIT", self.unmarking()),
-            Leaving::Remove => format!("REVOKE {group} FROM {member}; {}; COMMIT", self.unmarking()),
-        };
-        session.run(&sql).await
+        match leaving {
+            Leaving::Nothing => return session.run("ROLLBACK").await,
+            Leaving::Unmark => session.run(&self.unmarking()).await?,
+            Leaving::Remove => session.run(&format!("REVOKE {group} FROM {member}; {}", self.unmarking())).await?,
+        }
+        session.run("COMMIT").await
     }
 
     fn unmarking(&self) -> String {
