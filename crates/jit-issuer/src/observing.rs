@@ -63,7 +63,7 @@ impl Cursor {
 pub struct Found {
     /// Its name or serial number there.
     pub serial: ExternalId,
-    /// The credential id it carries, if that can be read.
+    /// The credential id it carries, if that can be read. Of several that share it, the latest: its mint may not be recorded yet.
     pub credential: Option<CredentialId>,
 }
 
