@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, num::NonZeroU16, sync::Arc, time::Duration};
 
 use jit_core::{
-    Action, Approve, Case, CaseId, Clock as _, Command, Condition, Context, CredentialDescriptor, CredentialId,
+    Action, Approve, Case, CaseId, Clock as _, Code, Command, Condition, Context, CredentialDescriptor, CredentialId,
     Decision, DeterminingRule, Effect, Engine, EntitlementId, EvaluatedDecision, Event, GroupCount, GroupName,
     HolderKey, Identity, Intend, Justification, Obligation, Obligations, Outcome, ParentState, PolicyDigest, Principal,
     PrincipalId, Quorum, Recorded, Recorder, Refs, Refusal, Request, RequestLimits, RetentionClass, RuleId, Scope,
@@ -30,7 +30,7 @@ pub struct CaseSetup {
     pub scope: Scope,
     /// When it is asked for; the clock stands at its start.
     pub window: Window,
-    /// The conditions the policy demands.
+    /// The conditions the policy demands; those that the broker enforces are reported as enforced.
     pub conditions: Vec<Condition>,
     /// The key that whoever claims the credential names.
     pub holder_key: Option<HolderKey>,
@@ -103,6 +103,11 @@ impl RecordedCase {
             authentication: None,
             signature: None,
         }));
+        let unmet: Vec<Code> = this.case.conditions_unmet().map(|condition| condition.id.clone()).collect();
+        for condition in unmet {
+            let by = PrincipalId::Workload("spiffe://example.org/login".parse().expect("a SPIFFE id"));
+            this.record(Command::ReportCondition { condition, enforced: true, by });
+        }
         this
     }
 
