@@ -8,7 +8,7 @@ use std::time::Duration;
 use jit_broker::{ApprovalAct, Broker, Settings};
 use jit_core::{
     Action, CaseId, ExternalId, GroupName, IdempotencyKey, Identity, Issuer, IssuerName, Justification, Principal,
-    PrincipalId, Prose, Request, RetentionClass, Scope, SystemName, Window, code,
+    PrincipalId, Prose, Request, RetentionClass, Scope, SystemName, Timestamp, Window, code,
 };
 use jit_issuer::{
     jwt::{JwtIssuer, KeySchedule},
@@ -125,9 +125,16 @@ impl Deployment {
     /// # Errors
     /// If the broker refuses a step.
     pub async fn approved(&self, key: &str) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
+        self.approved_until(key, self.log().recorder().clock().now().at.saturating_add(Duration::from_secs(3600))).await
+    }
+
+    /// A case whose grant lives until then, four hours at most: submitted, decided, approved.
+    ///
+    /// # Errors
+    /// If the broker refuses a step.
+    pub async fn approved_until(&self, key: &str, end: Timestamp) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
         let key = |step: &str| IdempotencyKey::new(format!("{key} {step}"));
-        let now = self.log().recorder().clock().now().at;
-        let window = Window::new(now, now.saturating_add(Duration::from_secs(3600)))?;
+        let window = Window::new(self.log().recorder().clock().now().at, end)?;
         let scope = Scope::new("database:prod/orders".parse()?, [Action::new("read")?])?;
         let why = Justification::new("restore order 42, INC-7")?;
         let request = Request::builder(self.alice.clone(), scope, window, why, RetentionClass::new(CLASS)?).build()?;

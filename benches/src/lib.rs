@@ -4,4 +4,6 @@ pub mod cases;
 #[cfg(feature = "lifecycle")]
 pub mod deployment;
 pub mod evidence_log;
+#[cfg(feature = "lifecycle")]
+pub mod falling_due;
 pub mod growing;

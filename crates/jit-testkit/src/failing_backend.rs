@@ -11,9 +11,12 @@ use std::{
 
 use async_trait::async_trait;
 use jit_store::{
-    Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey, LeaseRequest,
-    Locked, LookupKey, Projections, Rebuild, RecordKey, Row, StreamKey, StreamState, Transaction, TreeNodes, TreeRead,
+    Assumed, Backend, BackendError, Batch, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Head, Lease, LeaseKey,
+    LeaseRequest, Locked, LookupKey, Projections, Rebuild, RecordKey, Row, StreamKey, StreamState, Transaction,
+    TreeNodes, TreeRead,
 };
+
+use crate::KillPoint;
 
 /// Which calls count and may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,7 @@ struct Plan {
 struct Faults {
     plan: Mutex<Plan>,
     counted: AtomicU64,
+    kill: Option<Arc<KillPoint>>,
 }
 
 impl Faults {
@@ -72,7 +76,10 @@ impl Faults {
     /// Makes the call, unless it is the one that fails.
     async fn call<T>(&self, of: Calls, call: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
         match self.fault(of) {
-            None => call.await,
+            None => match &self.kill {
+                Some(point) if of != Calls::All => point.around(&format!("{of:?}").to_lowercase(), call).await,
+                _ => call.await,
+            },
             Some(Fault::LostAfter) => {
                 call.await?;
                 Err(unknown(of))
@@ -114,8 +121,18 @@ impl FailingBackend {
     /// Wraps a backend; nothing fails yet, and all calls are counted.
     #[must_use]
     pub fn new(inner: Arc<dyn Backend>) -> Self {
+        Self::with(inner, None)
+    }
+
+    /// Wraps a backend whose process may be killed before or after each call that may change the database.
+    #[must_use]
+    pub fn with_kill_point(inner: Arc<dyn Backend>, point: Arc<KillPoint>) -> Self {
+        Self::with(inner, Some(point))
+    }
+
+    fn with(inner: Arc<dyn Backend>, kill: Option<Arc<KillPoint>>) -> Self {
         let plan = Plan { calls: Calls::All, at: None, fault: Fault::Before, stays_down: false };
-        Self { inner, faults: Arc::new(Faults { plan: Mutex::new(plan), counted: AtomicU64::new(0) }) }
+        Self { inner, faults: Arc::new(Faults { plan: Mutex::new(plan), counted: AtomicU64::new(0), kill }) }
     }
 
     /// Fails at the k-th of these calls from now on, counted from 1, and works again afterwards.
@@ -164,6 +181,10 @@ impl Backend for FailingBackend {
     async fn begin(&self, want: Begin) -> Result<Box<dyn Transaction>, BackendError> {
         let inner = self.faults.call(Calls::All, self.inner.begin(want)).await?;
         Ok(Box::new(FailingTransaction { inner, faults: self.faults.clone() }))
+    }
+
+    async fn write_if(&self, assumed: Assumed, batch: Batch) -> Result<bool, BackendError> {
+        self.faults.call(Calls::Commits, self.inner.write_if(assumed, batch)).await
     }
 
     async fn head(&self) -> Result<Head, BackendError> {

@@ -8,6 +8,7 @@
 //! - [`Canary`]: whether a planted secret is in bytes, texts or files, in any usual spelling (INV-02, INV-17).
 //! - [`conformance`]: what every implementation of [`Backend`](jit_store::Backend) and of [`CredentialIssuer`](jit_issuer::CredentialIssuer) must do, for ours and for any other.
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
+//! - [`KillPoint`]: a process that is killed at the k-th moment at which something outside it changes.
 //! - `load` (feature `load`): writers that append without pause, and what must hold afterwards.
 //! - `TestPostgres` (feature `postgres`): a real PostgreSQL server, a database for each test; `CuttingProxy`: lost answers.
 //! - `TestSlapd` (feature `ldap`): a real OpenLDAP server.
@@ -28,6 +29,7 @@ pub mod conformance;
 mod effects;
 mod entropy;
 mod failing_backend;
+mod kill_point;
 #[cfg(feature = "load")]
 pub mod load;
 #[cfg(feature = "postgres")]
@@ -43,6 +45,7 @@ pub use clock::ManualClock;
 pub use effects::{EffectCounter, Effects};
 pub use entropy::SeededEntropy;
 pub use failing_backend::{Calls, FailingBackend, Fault};
+pub use kill_point::KillPoint;
 #[cfg(feature = "postgres")]
 pub use postgres::{Cut, CuttingProxy, TestDatabase, TestPostgres};
 pub use proven_log::ProvenLog;

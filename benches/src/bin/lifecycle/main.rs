@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("| | | goal |\n|---|---|---|");
     println!("{}", bundles::measure().await?);
     println!("{}", side_by_side::measure(&server.database().await, Duration::from_secs(seconds)).await?);
-    println!("{}", expiry::measure(&server.database().await, grants).await?);
+    println!("{}", expiry::measure(&server.database().await, &server.database().await, grants).await?);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod ending;
 mod finding;
 mod making;
 mod refusing;
+mod skew;
 
 use std::{
     sync::{Arc, OnceLock},

@@ -20,3 +20,4 @@ mod openssh;
 mod refusing;
 mod revoking;
 mod secrecy;
+mod skew;

@@ -69,6 +69,7 @@ pub(crate) fn listed(krl: &[u8]) -> String {
 pub(crate) struct Sshd {
     directory: TempDir,
     child: Child,
+    has_other_clock: bool,
     port: u16,
 }
 
@@ -81,6 +82,10 @@ pub(crate) struct Attempt {
 
 impl Sshd {
     pub(crate) fn start(authority: &SshPublicKey) -> Self {
+        Self::start_with_clock_off_by(authority, 0)
+    }
+
+    pub(crate) fn start_with_clock_off_by(authority: &SshPublicKey, seconds: i64) -> Self {
         let directory = TempDir::new().unwrap();
         let at = |name: &str| directory.path().join(name);
         output("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", at("host").to_str().unwrap()]);
@@ -98,15 +103,19 @@ impl Sshd {
             // sshd demands it of root alone, and Debian makes it when the service starts.
             fs::create_dir_all("/run/sshd").unwrap();
         }
-        let child = Command::new(SSHD)
+        let mut server = Command::new(if seconds == 0 { SSHD } else { "faketime" });
+        if seconds != 0 {
+            server.args(["-f", &format!("{seconds:+}s"), SSHD]).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let child = server
             .args(["-D", "-e", "-r", "-f"])
             .arg(at("config"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(at("log")).unwrap())
             .spawn()
-            .unwrap_or_else(|e| panic!("{SSHD}: {e}; run scripts/test, or `apt-get install openssh-server`"));
-        let mut sshd = Self { directory, child, port };
+            .unwrap_or_else(|e| panic!("{SSHD}: {e}; run scripts/test, or `apt-get install openssh-server faketime`"));
+        let mut sshd = Self { directory, child, has_other_clock: seconds != 0, port };
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             let ended = sshd.child.try_wait().unwrap();
@@ -170,7 +179,15 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Of a server with another clock, the child is what set that clock; it ends with the server, and tidies up.
+        let id = self.child.id();
+        let below = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let server: Vec<&str> = below.split_whitespace().collect();
+        if self.has_other_clock && !server.is_empty() {
+            let _ = Command::new("kill").arg("-9").args(server).status();
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     openssh::{Sshd, listed, revoked},
 };
 
-async fn revoke(issuer: &SshIssuer, released: &mut Released) -> Result<RevokeOutcome, RevokeError> {
+pub(crate) async fn revoke(issuer: &SshIssuer, released: &mut Released) -> Result<RevokeOutcome, RevokeError> {
     let intended = released.case.intend_revocation(released.descriptor.id);
     let authorization = RevokeAuthorization::recorded(released.case.case(), &intended).unwrap();
     issuer.revoke(&authorization, &released.descriptor).await

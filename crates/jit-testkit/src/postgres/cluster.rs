@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Config;
 
+use super::clock_off::clock_off_by;
 use super::database::TestDatabase;
 use super::locate::{self, ServerUser};
 
@@ -56,6 +57,8 @@ struct Cluster {
     user: ServerUser,
     port: u16,
     settings: Vec<String>,
+    /// By how many seconds its clock is ahead.
+    ahead: i64,
     postmaster: Mutex<Option<Child>>,
     watchdog: Mutex<Child>,
 }
@@ -99,9 +102,18 @@ impl TestPostgres {
     pub fn with_settings(settings: &[&str]) -> Self {
         let server = match env::var("JIT_TEST_POSTGRES_URL") {
             Ok(url) => Server::Given(Config::from_str(&url).expect("JIT_TEST_POSTGRES_URL is a PostgreSQL URL")),
-            Err(_) => Server::Own(Cluster::create(&env::temp_dir(), settings)),
+            Err(_) => Server::Own(Cluster::create(&env::temp_dir(), settings, 0)),
         };
         Self { server }
+    }
+
+    /// A server of its own whose clock is off by so many seconds, ahead if positive.
+    ///
+    /// # Panics
+    /// As [`shared`](Self::shared), and without libfaketime.
+    #[must_use]
+    pub fn with_clock_off_by(seconds: i64, settings: &[&str]) -> Self {
+        Self { server: Server::Own(Cluster::create(&env::temp_dir(), settings, seconds)) }
     }
 
     /// A server of its own whose files are all in a new folder below `parent`, on a disk that can run full for example.
@@ -110,7 +122,7 @@ impl TestPostgres {
     /// As [`shared`](Self::shared).
     #[must_use]
     pub fn in_folder(parent: &Path, settings: &[&str]) -> Self {
-        Self { server: Server::Own(Cluster::create(parent, settings)) }
+        Self { server: Server::Own(Cluster::create(parent, settings, 0)) }
     }
 
     /// A fresh, empty database.
@@ -197,7 +209,7 @@ impl TestPostgres {
 }
 
 impl Cluster {
-    fn create(parent: &Path, settings: &[&str]) -> Self {
+    fn create(parent: &Path, settings: &[&str], ahead: i64) -> Self {
         let (binaries, user) = (locate::binaries(), ServerUser::find());
         let folder = tempfile::Builder::new().prefix("jit-pg-").tempdir_in(parent).expect("a temporary folder").keep();
         user.own(&folder);
@@ -208,6 +220,7 @@ impl Cluster {
             watchdog: Mutex::new(watchdog.expect("a shell")),
             port: free_port(),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            ahead,
             postmaster: Mutex::new(None),
             folder,
             binaries,
@@ -249,7 +262,17 @@ impl Cluster {
 
     fn spawn(&self) -> Child {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
-        let mut postgres = self.user.command(self.binaries.join("postgres"));
+        let binary = self.binaries.join("postgres");
+        // The library is for the server alone: as another user it could not use what it had made as root.
+        let mut postgres = match self.ahead {
+            0 => self.user.command(binary),
+            ahead => {
+                let [env, settings @ ..] = clock_off_by(ahead);
+                let mut postgres = self.user.command(env);
+                postgres.args(settings).arg(binary);
+                postgres
+            }
+        };
         postgres.arg("-D").arg(self.data()).arg("-k").arg(&self.folder);
         postgres.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
         postgres.args(["-c", "max_connections=200", "-c", "max_prepared_transactions=20"]);
