@@ -183,7 +183,7 @@ fn input(i: usize, rules: usize) -> CanonicalInput {
     let team = 1 + i % (rules - 1);
     let who = format!("user-{}", i % 5000);
     // Every third asks for what belongs to another team.
-    let of = if i % 3 == 0 { team + 1 } else { team };
+    let of = if i.is_multiple_of(3) { team + 1 } else { team };
     let scope =
         Scope::new(format!("database:prod/{of}/orders").parse().unwrap(), [Action::new("read").unwrap()]).unwrap();
     let window = Window::new(now, now.saturating_add(Duration::from_secs(3600))).unwrap();
