@@ -84,10 +84,10 @@ const CATALOGUE: &str = "SELECT concat_ws(' ', (SELECT count(*) FROM pg_authid),
     (SELECT sum(coalesce(cardinality(relacl), 0)) FROM pg_class), (SELECT sum(coalesce(cardinality(nspacl), 0)) FROM pg_namespace), \
     (SELECT sum(coalesce(cardinality(datacl), 0)) FROM pg_database))";
 
-/// `JIT_SOAK_ROLES` says how many roles come and go, 200 by default.
+/// `JIT_SOAK_ROLES` says how many roles come and go, 100 by default.
 #[tokio::test]
 async fn the_catalogue_is_as_it_was_after_many_roles() {
-    let roles: u64 = std::env::var("JIT_SOAK_ROLES").map_or(200, |roles| roles.parse().unwrap());
+    let roles: u64 = std::env::var("JIT_SOAK_ROLES").map_or(100, |roles| roles.parse().unwrap());
     // Nobody else makes roles there.
     let settings = ["fsync=off", "full_page_writes=off", "max_prepared_transactions=20"];
     let server: &'static TestPostgres = Box::leak(Box::new(TestPostgres::with_settings(&settings)));
