@@ -13,6 +13,8 @@ use jit_store::Log;
 
 use crate::{
     alarming::{Alarm, Traced},
+    announcing::{Announcer, TracedEmergency},
+    approving::{ApproverKeys, NoKeys},
     config::Settings,
     error::BrokerError,
     evaluating::Patient,
@@ -34,6 +36,8 @@ pub struct Broker {
     pub(crate) policy: Arc<RwLock<Option<Arc<Evaluator>>>>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) alarm: Arc<dyn Alarm>,
+    pub(crate) announcer: Arc<dyn Announcer>,
+    pub(crate) keys: Arc<dyn ApproverKeys>,
 }
 
 /// Names the issuer whose credentials for a case are minted while nobody waits for them.
@@ -49,6 +53,8 @@ pub struct BrokerBuilder {
     issuers: BTreeMap<IssuerName, Arc<dyn CredentialIssuer>>,
     unattended: Option<Unattended>,
     alarm: Arc<dyn Alarm>,
+    announcer: Arc<dyn Announcer>,
+    keys: Arc<dyn ApproverKeys>,
 }
 
 impl BrokerBuilder {
@@ -78,6 +84,19 @@ impl BrokerBuilder {
         self
     }
 
+    /// Takes whoever tells people of emergencies. The default is an error in the trace.
+    pub fn announcer(mut self, announcer: Arc<dyn Announcer>) -> Self {
+        self.announcer = announcer;
+        self
+    }
+
+    /// Takes whoever knows the keys that approvals are signed with. By default none is known, and no approval that claims an Ed25519
+    /// signature is taken.
+    pub fn approver_keys(mut self, keys: Arc<dyn ApproverKeys>) -> Self {
+        self.keys = keys;
+        self
+    }
+
     /// Takes other settings than the defaults.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -98,6 +117,8 @@ impl BrokerBuilder {
             refusals: Arc::new(Refusals::new(self.settings.refusal_interval)),
             settings: self.settings,
             alarm: self.alarm,
+            announcer: self.announcer,
+            keys: self.keys,
             eligibility: self.eligibility,
             sources: self.sources.into_iter().map(patient).collect(),
             issuers: Arc::new(self.issuers),
@@ -111,7 +132,17 @@ impl Broker {
     /// Begins a broker on a log. `eligibility` says who belongs to which group of approvers.
     pub fn builder(log: Log, eligibility: Arc<dyn Eligibility>) -> BrokerBuilder {
         let (settings, sources, issuers) = (Settings::default(), Vec::new(), BTreeMap::new());
-        BrokerBuilder { log, eligibility, settings, sources, issuers, unattended: None, alarm: Arc::new(Traced) }
+        BrokerBuilder {
+            log,
+            eligibility,
+            settings,
+            sources,
+            issuers,
+            unattended: None,
+            alarm: Arc::new(Traced),
+            announcer: Arc::new(TracedEmergency::default()),
+            keys: Arc::new(NoKeys),
+        }
     }
 
     /// The log it records in.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use jit_core::{GroupCount, RequestLimits};
+use jit_core::{GroupCount, GroupName, RequestLimits};
 
 /// The furthest a credential's start may be set back for slow clocks.
 pub const MAX_BACKDATE: Duration = Duration::from_secs(60);
@@ -25,6 +25,9 @@ pub struct Settings {
     pub(crate) lease: Duration,
     pub(crate) fact_timeout: Duration,
     pub(crate) policy_review: Option<GroupCount>,
+    pub(crate) judged_by_policy: bool,
+    pub(crate) approvals_signed: bool,
+    pub(crate) reviewers: Option<GroupName>,
 }
 
 /// How often and how patiently a revocation is tried.
@@ -52,6 +55,9 @@ impl Default for Settings {
             lease: Duration::from_secs(30),
             fact_timeout: Duration::from_secs(5),
             policy_review: None,
+            judged_by_policy: false,
+            approvals_signed: false,
+            reviewers: None,
         }
     }
 }
@@ -60,6 +66,25 @@ impl Settings {
     /// What requests are accepted at most, whatever a policy says. The default is thirty days, ending within ninety.
     pub fn limits(mut self, limits: RequestLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Asks the policy whether somebody may approve (action `approve`) or review (action `review`), besides the directory that says
+    /// which groups they are in. Each answer is recorded. Without it the directory alone decides.
+    pub fn judged_by_policy(mut self) -> Self {
+        self.judged_by_policy = true;
+        self
+    }
+
+    /// Takes only approvals that are signed with Ed25519 by a key of the approver's.
+    pub fn approvals_signed(mut self) -> Self {
+        self.approvals_signed = true;
+        self
+    }
+
+    /// Lets only members of this group review emergencies. The default is anybody without an interest.
+    pub fn reviewers(mut self, group: GroupName) -> Self {
+        self.reviewers = Some(group);
         self
     }
 

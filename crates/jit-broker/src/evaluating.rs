@@ -3,8 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jit_core::{EvaluatedDecision, EvaluationPurpose, Request, SystemName, Timestamp, code};
-use jit_policy::{CanonicalInput, Explanation, FactError, FactQuery, FactSource, Gathered, Unavailable, gather};
+use jit_core::{
+    Action, EvaluatedDecision, EvaluationPurpose, GroupName, Principal, Request, SystemName, Timestamp, code,
+};
+use jit_policy::{
+    CanonicalInput, Explanation, FactError, FactQuery, FactSource, Gathered, InputError, Unavailable, gather,
+};
 
 use crate::{broker::Broker, error::BrokerError};
 
@@ -18,7 +22,7 @@ impl Broker {
     /// [`BrokerError::NoPolicy`], or [`BrokerError::Policy`] if an input cannot be built.
     pub async fn dry_run(&self, request: &Request) -> Result<Explanation, BrokerError> {
         let evaluator = self.evaluator()?;
-        let input = self.input(request, EvaluationPurpose::Request, self.clock.now().at).await?;
+        let input = self.input_of(request, EvaluationPurpose::Request, self.clock.now().at).await?;
         Ok(Explanation::of(&evaluator, &input))
     }
 
@@ -30,24 +34,79 @@ impl Broker {
         purpose: EvaluationPurpose,
         now: Timestamp,
     ) -> Result<EvaluatedDecision, BrokerError> {
+        self.evaluate_with(request, now, |gathered| CanonicalInput::of_request(request, purpose, now, gathered)).await
+    }
+
+    /// Whether somebody may approve a request for a group.
+    pub(crate) async fn evaluate_approver(
+        &self,
+        of: &Request,
+        by: &Principal,
+        group: &GroupName,
+        now: Timestamp,
+    ) -> Result<EvaluatedDecision, BrokerError> {
+        self.evaluate_judge(of, by, Some(group), EvaluationPurpose::Approval, "approve", now).await
+    }
+
+    /// Whether somebody may review an emergency.
+    pub(crate) async fn evaluate_reviewer(
+        &self,
+        of: &Request,
+        by: &Principal,
+        now: Timestamp,
+    ) -> Result<EvaluatedDecision, BrokerError> {
+        self.evaluate_judge(of, by, None, EvaluationPurpose::Review, "review", now).await
+    }
+
+    async fn evaluate_judge(
+        &self,
+        of: &Request,
+        by: &Principal,
+        group: Option<&GroupName>,
+        purpose: EvaluationPurpose,
+        act: &'static str,
+        now: Timestamp,
+    ) -> Result<EvaluatedDecision, BrokerError> {
+        let unasked = |error: &dyn std::fmt::Display| BrokerError::Policy(error.to_string());
+        let act = Action::new(act).map_err(|error| unasked(&error))?;
+        let judged = of.judged_by(by.clone(), act).map_err(|error| unasked(&error))?;
+        let input = |gathered| CanonicalInput::of_judge(&judged, of, group, purpose, now, gathered);
+        self.evaluate_with(&judged, now, input).await
+    }
+
+    async fn evaluate_with(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        input: impl Fn(Gathered) -> Result<CanonicalInput, InputError>,
+    ) -> Result<EvaluatedDecision, BrokerError> {
         let evaluator = self.evaluator()?;
-        let input = self.input(request, purpose, now).await?;
+        let input = self.input_with(request, now, input).await?;
         let decision = evaluator.evaluate(&input);
         Ok(EvaluatedDecision { decision, input: input.as_value().clone() })
     }
 
-    async fn input(
+    async fn input_of(
         &self,
         request: &Request,
         purpose: EvaluationPurpose,
         now: Timestamp,
     ) -> Result<CanonicalInput, BrokerError> {
+        self.input_with(request, now, |gathered| CanonicalInput::of_request(request, purpose, now, gathered)).await
+    }
+
+    async fn input_with(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        input: impl Fn(Gathered) -> Result<CanonicalInput, InputError>,
+    ) -> Result<CanonicalInput, BrokerError> {
         let gathered = gather(&self.sources, FactQuery { request, now }).await;
-        let input = CanonicalInput::of_request(request, purpose, now, gathered).or_else(|error| {
+        let input = input(gathered).or_else(|error| {
             // Sources that contradict each other say nothing, and the decision says so.
             tracing::warn!(%error, "what was gathered cannot be used");
             let unavailable = vec![Unavailable { source: SystemName::new("sources")?, code: code!("contradiction") }];
-            CanonicalInput::of_request(request, purpose, now, Gathered { unavailable, ..Gathered::default() })
+            input(Gathered { unavailable, ..Gathered::default() })
         });
         input.map_err(|error| BrokerError::Policy(error.to_string()))
     }

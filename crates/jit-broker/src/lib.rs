@@ -18,6 +18,8 @@
 
 mod acting;
 mod alarming;
+mod announcing;
+mod approving;
 mod barring;
 mod broker;
 mod config;
@@ -27,6 +29,7 @@ mod error;
 mod evaluating;
 mod extending;
 mod issuing;
+mod obliging;
 mod observing;
 mod opening;
 mod ops;
@@ -42,8 +45,9 @@ mod sweeping;
 mod turn;
 mod unsettled;
 
-pub use acting::ApprovalAct;
 pub use alarming::{Alarm, Irrevocable};
+pub use announcing::{Announcer, Emergency, Unannounced};
+pub use approving::{ApprovalAct, ApproverKeys, ListAnswer, ListApproval, Listed};
 pub use barring::Bar;
 pub use broker::{Broker, BrokerBuilder};
 pub use config::{MAX_BACKDATE, Settings};
@@ -51,6 +55,7 @@ pub use ending_many::EndedMany;
 pub use error::BrokerError;
 pub use extending::Extension;
 pub use issuing::Issued;
+pub use obliging::{OverdueObligation, OverduePage};
 pub use reconciling::Reconciled;
 pub use reviewing::PolicyReviewError;
 pub use submitting::Submitted;

@@ -54,6 +54,9 @@ impl Broker {
             match self.try_turn(case, &commands, &origin, guards).await {
                 Ok(turn) => {
                     let turn = turn.accepted()?;
+                    if turn.case.announcement().is_some() {
+                        self.announce_soon(id);
+                    }
                     return Ok(Submitted { case: id, phase: turn.case.phase() });
                 }
                 // Somebody submitted under the same key, or a bar changed; the next round answers from what they wrote.

@@ -117,6 +117,7 @@ impl Broker {
             DueTask::ResolveMint(credential) => self.resolve_mint(id, credential).await?,
             DueTask::Revocation(credential) => self.resolve_revocation(id, credential).await?,
             DueTask::Open => self.open(id).await?,
+            DueTask::Announce => self.announce(id).await?,
             DueTask::FollowEnd => {
                 let case = self.load_existing(id).await?;
                 self.after_end(case).await?;

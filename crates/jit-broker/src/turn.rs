@@ -180,13 +180,16 @@ impl Broker {
 
     fn context(&self, case: &Case, command: &Command, ledger: Option<&Entitlement>, read: &ClockReading) -> Context {
         let entitlement = match (case.request(), command) {
-            (Some(request), _) => self.index_key.entitlement(&request.submitted.recipient, &request.submitted.scope),
+            (Some(request), _) => {
+                let scope = case.standing_scope().unwrap_or(&request.submitted.scope);
+                self.index_key.entitlement(&request.submitted.recipient, scope)
+            }
             (None, Command::Submit(request)) => self.index_key.entitlement(request.recipient(), request.scope()),
             // Without a request there is no grant, and nothing asks for its ledger.
             (None, _) => EntitlementId::v8(*case.id().as_bytes()),
         };
         let still_justified_by = ledger.map(|l| l.live_at(read.at).collect()).unwrap_or_default();
-        Context { now: read.at, limits: self.settings.limits, entitlement, still_justified_by }
+        Context { now: read.at, limits: self.settings.limits.clone(), entitlement, still_justified_by }
     }
 
     async fn ledger_of(&self, case: &Case) -> Result<Option<Entitlement>, BrokerError> {

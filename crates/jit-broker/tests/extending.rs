@@ -82,9 +82,10 @@ async fn access_lasts_longer_once_the_policy_and_people_say_so() {
         "{repeated:?}"
     );
     assert_eq!(
-        world.kinds(case).await[8..],
+        world.kinds(case).await[9..],
         [
             "extension.requested",
+            "policy.evaluated",
             "policy.evaluated",
             "approval.recorded",
             "grant.extended",

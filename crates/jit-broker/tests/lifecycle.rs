@@ -28,6 +28,7 @@ async fn a_person_is_approved_by_another_and_access_ends_by_itself() {
         [
             "request.submitted",
             "policy.evaluated",
+            "policy.evaluated",
             "approval.recorded",
             "grant.approved",
             "policy.evaluated",

@@ -5,7 +5,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use jit_broker::{Broker, BrokerError, Extension, Swept};
+use jit_broker::{Broker, BrokerError, Extension, Settings, Swept};
 use jit_core::*;
 use jit_policy::EntityDirectory;
 use jit_testkit::{ManualClock, MemoryTarget, Step, Trouble};
@@ -42,7 +42,7 @@ async fn nothing_is_minted_before_a_window_opens_and_authority_is_judged_again_t
     world.clock.advance(Duration::from_micros(1));
     assert_eq!(world.broker.sweep().await.unwrap(), Swept { done: 1, failed: 0 });
     assert!(world.broker.case(case).await.unwrap().is_active(world.clock.now().at));
-    assert_eq!(world.kinds(case).await[4..], ["policy.evaluated", "grant.activated"]);
+    assert_eq!(world.kinds(case).await[5..], ["policy.evaluated", "grant.activated"]);
     assert!(world.effects.all().is_empty());
     // A secret needs somebody to hand it to: its holder asks for it.
     let issued = world.broker.issue(&key("now"), case, &person("alice").id(), world.issuer_name()).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_sweep_that_comes_after_the_window_opens_nothing() {
     let case = world.approved("k", tomorrow()).await;
     world.clock.advance(HOUR * 26);
     assert_eq!(world.broker.sweep().await.unwrap().failed, 0);
-    assert_eq!(world.kinds(case).await[4..], ["grant.expired", "case.closed"]);
+    assert_eq!(world.kinds(case).await[5..], ["grant.expired", "case.closed"]);
     world.assert_invariants().await;
 }
 
@@ -84,7 +84,7 @@ async fn a_policy_that_no_longer_permits_keeps_a_window_closed() {
     world.clock.advance(HOUR * 24);
     assert_eq!(world.broker.sweep().await.unwrap().failed, 0);
     let expected = ["policy.evaluated", "approval.voided", "grant.eligibility_withdrawn", "case.closed"];
-    assert_eq!(world.kinds(case).await[4..], expected);
+    assert_eq!(world.kinds(case).await[5..], expected);
     assert!(world.effects.all().is_empty());
 }
 
@@ -151,7 +151,10 @@ async fn a_secret_that_nobody_asked_for_is_not_left_alive() {
 async fn a_window_longer_than_credentials_last_takes_several_and_none_beyond_it() {
     // This target's credentials last a day at most.
     let target = Arc::new(MemoryTarget::new());
-    let world = World::with_issuer(target.clone()).await;
+    let mut world = World::with_issuer(target.clone()).await;
+    let days = EmergencyLimits { longest: HOUR * 36, ..EmergencyLimits::default() };
+    let limits = RequestLimits { emergency: days, ..RequestLimits::default() };
+    world.broker = world.rebuilt(|builder| builder.settings(Settings::default().limits(limits))).await;
     let alice = person("alice");
     let emergency = emergency().emergency().unwrap().clone();
     let long = window(Duration::ZERO, HOUR * 36);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical::Value,
     code,
     digest::PolicyDigest,
     obligation::Obligations,
@@ -92,6 +93,12 @@ impl Decision {
         self.outcome == Outcome::Permit && self.errors.is_empty()
     }
 
+    /// Whether a decision that an owner may approve says that the owner of the agent that asks may: it must, in so many words.
+    #[must_use]
+    pub(crate) fn lets_owner_approve(&self) -> bool {
+        self.obligations.conditions().iter().any(|c| c.id == code!("owner_may_approve") && c.value == Value::Bool(true))
+    }
+
     /// Why access is denied, as a code, when it is.
     #[must_use]
     pub(crate) fn denial(&self) -> Code {
@@ -120,4 +127,10 @@ pub enum EvaluationPurpose {
     Issuance,
     /// To decide on an extension.
     Extension,
+    /// To see, when the last approval is given, that what was asked would still be permitted.
+    Confirmation,
+    /// To decide whether somebody may approve.
+    Approval,
+    /// To decide whether somebody may close a review.
+    Review,
 }

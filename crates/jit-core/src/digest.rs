@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use data_encoding::HEXLOWER;
 use jit_log::Hash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
 
 /// A text is not a digest in the form `<algorithm>:<64 lower-case hex>` (evidence format, section 2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +87,14 @@ digests! {
     AttachmentDigest = "blake3";
     /// The digest of something outside the log: an event, a ticket text, a token. Made by whoever names it.
     ExternalDigest = "sha256";
+}
+
+impl ExternalDigest {
+    /// The SHA-256 digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
 }
 
 impl LeafHash {

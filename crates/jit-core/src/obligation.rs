@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{canonical::Value, condition, quorum::Quorum, source::Seconds, text::Code};
+use crate::{canonical::Value, condition, demand::JustificationDemand, quorum::Quorum, source::Seconds, text::Code};
 
 /// Where a condition is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ pub enum Obligation {
     MaxDuration(Seconds),
     /// A condition under which access is given.
     Condition(Condition),
+    /// How long people have for their approvals; after that the request lapses.
+    ApprovalDeadline(Seconds),
+    /// What the justification must have.
+    Justification(JustificationDemand),
 }
 
 /// All demands of a decision, merged.
@@ -62,6 +66,8 @@ pub struct Obligations {
     approvals: Option<Quorum>,
     max_duration: Option<Seconds>,
     conditions: Vec<Condition>,
+    approval_deadline: Option<Seconds>,
+    justification: Option<JustificationDemand>,
 }
 
 /// Two demands cannot both be met: the same condition with two values that do not merge.
@@ -70,7 +76,8 @@ pub struct Obligations {
 pub struct ObligationConflict(pub Code);
 
 impl Obligations {
-    /// Merges demands: the larger count per group, the shortest duration, the union of conditions.
+    /// Merges demands: the larger count per group, the shortest durations, the union of conditions and of what a justification
+    /// must have.
     /// Commutative, associative, idempotent.
     ///
     /// # Errors
@@ -96,6 +103,13 @@ impl Obligations {
                     // The earlier enforcement point is the stricter one; `Advisory` is last.
                     same.enforcement = same.enforcement.min(condition.enforcement);
                 }
+                Obligation::ApprovalDeadline(limit) => {
+                    merged.approval_deadline = Some(merged.approval_deadline.map_or(limit, |d| d.min(limit)));
+                }
+                Obligation::Justification(demand) => {
+                    let others = merged.justification.take().unwrap_or_default();
+                    merged.justification = Some(others.and(&demand));
+                }
             }
         }
         merged.conditions = conditions.into_values().collect();
@@ -120,6 +134,18 @@ impl Obligations {
         &self.conditions
     }
 
+    /// How long people have for their approvals, if limited.
+    #[must_use]
+    pub fn approval_deadline(&self) -> Option<Seconds> {
+        self.approval_deadline
+    }
+
+    /// What the justification must have, if anything.
+    #[must_use]
+    pub fn justification(&self) -> Option<&JustificationDemand> {
+        self.justification.as_ref()
+    }
+
     /// What has been met once these demands and then those on an extension were: the approvals of both, the conditions of
     /// the grant, and the longest window that the later decision allows.
     #[must_use]
@@ -128,10 +154,15 @@ impl Obligations {
             (Some(mine), Some(theirs)) => Some(mine.strictest(theirs)),
             (mine, theirs) => mine.or_else(|| theirs.clone()),
         };
-        Obligations { approvals, max_duration: extension.max_duration, conditions: self.conditions }
+        let justification = match (self.justification, &extension.justification) {
+            (Some(mine), Some(theirs)) => Some(mine.and(theirs)),
+            (mine, theirs) => mine.or_else(|| theirs.clone()),
+        };
+        Obligations { approvals, max_duration: extension.max_duration, justification, ..self }
     }
 
-    /// Whether whatever satisfies `other` satisfies these demands too (INV-08, re-evaluation).
+    /// Whether whatever satisfies `other` satisfies these demands too (INV-08, re-evaluation). A deadline for approvals is not
+    /// compared: it ends with them.
     #[must_use]
     pub fn no_stricter_than(&self, other: &Obligations) -> bool {
         let approvals = match (&self.approvals, &other.approvals) {
@@ -150,7 +181,11 @@ impl Obligations {
                 .and_then(|at| other.conditions.get(at))
                 .is_some_and(|theirs| condition::no_stricter(mine, theirs))
         };
-        approvals && duration && self.conditions.iter().all(known)
+        let justification = match (&self.justification, &other.justification) {
+            (None, _) => true,
+            (Some(mine), theirs) => mine.no_stricter_than(theirs.as_ref().unwrap_or(&JustificationDemand::default())),
+        };
+        approvals && duration && justification && self.conditions.iter().all(known)
     }
 }
 
@@ -168,6 +203,8 @@ impl From<Obligations> for Vec<Obligation> {
             .into_iter()
             .chain(o.max_duration.map(Obligation::MaxDuration))
             .chain(o.conditions.into_iter().map(Obligation::Condition))
+            .chain(o.approval_deadline.map(Obligation::ApprovalDeadline))
+            .chain(o.justification.map(Obligation::Justification))
             .collect()
     }
 }
@@ -179,13 +216,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{quorum::GroupCount, text::GroupName};
+    use crate::{
+        quorum::{EscalationStep, GroupCount},
+        text::{GroupName, SystemName},
+    };
 
     fn obligation() -> impl Strategy<Value = Obligation> {
         prop_oneof![
             ("[ab]", 1u16..4).prop_map(|(g, n)| {
                 let count = NonZeroU16::new(n).unwrap();
                 Obligation::Approvals(Quorum::new(GroupCount { group: GroupName::new(g).unwrap(), count }, []).unwrap())
+            }),
+            ("[abc]", proptest::collection::vec(("[a-e]", 1u32..4), 0..3)).prop_map(|(g, steps)| {
+                let count = GroupCount { group: GroupName::new(g).unwrap(), count: NonZeroU16::MIN };
+                let group = count.group.clone();
+                let steps = steps.into_iter().map(|(to, s)| EscalationStep {
+                    after: Seconds::new(NonZeroU32::new(s).unwrap()),
+                    to: GroupName::new(to).unwrap(),
+                });
+                let quorum = Quorum::new(count, []).unwrap();
+                Obligation::Approvals(quorum.clone().escalating(&group, steps).unwrap_or(quorum))
+            }),
+            (1u32..9).prop_map(|s| Obligation::ApprovalDeadline(Seconds::new(NonZeroU32::new(s).unwrap()))),
+            (0u32..9, "[AB]-#", "[st]").prop_map(|(min, ticket, system)| {
+                let demand = JustificationDemand::default().min_length(min).ticket(ticket.parse().unwrap());
+                Obligation::Justification(demand.reference(SystemName::new(system).unwrap()))
             }),
             (1u32..9).prop_map(|s| Obligation::MaxDuration(Seconds::new(NonZeroU32::new(s).unwrap()))),
             ("[pq]", any::<bool>(), any::<bool>()).prop_map(|(id, value, advisory)| {

@@ -160,6 +160,15 @@ impl Principal {
         }
     }
 
+    /// Who answers for an agent; it may not approve for it either, unless a policy says so (INV-07).
+    #[must_use]
+    pub fn owner(&self) -> Option<PrincipalId> {
+        match self {
+            Self::Agent(agent) => Some(PrincipalId::Identity(agent.owner().clone())),
+            _ => None,
+        }
+    }
+
     /// Everyone whose interest this principal's acts serve, itself included: none of them may approve for it (INV-07).
     #[must_use]
     pub fn interested(&self) -> Vec<PrincipalId> {

@@ -1,12 +1,15 @@
 //! Projections: what a store derives from one record, so that the record is found again and its work falls due.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     credential::{CrashClass, CredentialDescriptor},
+    decision::EvaluationPurpose,
     ending::Ending,
-    event::{Event, Kind},
-    ids::CredentialId,
+    event::{Event, Kind, PolicyEvaluated},
+    ids::{CredentialId, ObligationId},
     principal::{Principal, PrincipalId},
     record::{Header, Record, StreamId},
     text::{ExternalId, IssuerName, SystemName},
@@ -125,7 +128,18 @@ pub enum DueTask {
     Unsettled(CredentialId),
     /// A bulk act or a bar has grants left to end.
     EndMany,
+    /// Too few people have approved: the next group is asked, or the request lapses.
+    Approvals,
+    /// An obligation is to be met.
+    Obligation(ObligationId),
+    /// An obligation was not met in time, and is still open. At no moment, [`UNSETTLED`]: it is there to be listed.
+    Overdue(ObligationId),
+    /// Somebody is to be told of an emergency.
+    Announce,
 }
+
+/// How long whoever recorded an emergency has to tell somebody, before a sweep does.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The moment of what is only listed: never.
 pub const UNSETTLED: Timestamp = Timestamp::MAX;
@@ -171,23 +185,49 @@ pub fn project(record: &Record) -> Projection {
             p.lookups.extend(e.external.iter().map(|r| Lookup::external(&r.system, &r.id)));
             p.due.push((due(DueTask::Lapse), e.requested.end()));
         }
-        Event::PolicyEvaluated(_) => p.lookups.push(Lookup::new(LookupFamily::Decision, header.id)),
+        Event::PolicyEvaluated(e) => {
+            p.lookups.push(Lookup::new(LookupFamily::Decision, header.id));
+            p.due.extend(first_due(e, header.at).map(|at| (due(DueTask::Approvals), at)));
+        }
         Event::ApprovalRecorded(e) => {
             p.lookups.push(Lookup::new(LookupFamily::Approval, header.id));
             p.lookups.push(Lookup::new(LookupFamily::Subject, &e.approver));
+            schedule(&mut p, due(DueTask::Approvals), e.next);
+        }
+        Event::ApprovalWithdrawn(e) => schedule(&mut p, due(DueTask::Approvals), e.next),
+        Event::ApprovalEscalated(e) => schedule(&mut p, due(DueTask::Approvals), e.next),
+        Event::ApprovalNarrowed(e) => {
+            schedule(&mut p, due(DueTask::Approvals), e.next);
+            p.due.push((due(DueTask::Lapse), e.approved.end()));
+        }
+        Event::BreakGlassInvoked(_) => {
+            p.due.push((due(DueTask::Announce), header.at.saturating_add(ANNOUNCED_WITHIN)));
+        }
+        Event::BreakGlassAnnounced(e) => schedule(&mut p, due(DueTask::Announce), e.retry_at),
+        Event::ObligationOpened(e) => p.due.push((due(DueTask::Obligation(e.obligation)), e.due)),
+        Event::ObligationOverdue(e) => {
+            p.done.push(due(DueTask::Obligation(e.obligation)));
+            p.due.push((due(DueTask::Overdue(e.obligation)), UNSETTLED));
+        }
+        Event::ObligationClosed(e) => {
+            p.done.extend([due(DueTask::Obligation(e.obligation)), due(DueTask::Overdue(e.obligation))]);
         }
         Event::GrantApproved(e) => {
             p.lookups.extend(header.refs.grant.map(|grant| Lookup::new(LookupFamily::Grant, grant)));
             p.lookups.extend(header.refs.policy.map(|policy| Lookup::new(LookupFamily::Policy, policy)));
-            p.done.push(due(DueTask::Lapse));
+            p.done.extend([due(DueTask::Lapse), due(DueTask::Approvals)]);
             p.due.push((due(DueTask::Expire), e.approved.end()));
             // A window that is open already has its holder at hand.
             p.due.extend((header.at < e.approved.start()).then(|| (due(DueTask::Open), e.approved.start())));
         }
         Event::GrantActivated(_) => p.done.push(due(DueTask::Open)),
-        Event::GrantExtended(e) => p.due.push((due(DueTask::Expire), e.approved.end())),
+        Event::GrantExtended(e) => {
+            p.done.push(due(DueTask::Approvals));
+            p.due.push((due(DueTask::Expire), e.approved.end()));
+        }
+        Event::ExtensionFailed(_) => p.done.push(due(DueTask::Approvals)),
         Event::GrantDenied(_) | Event::RequestWithdrawn(_) | Event::RequestLapsed(_) => {
-            p.done.push(due(DueTask::Lapse));
+            p.done.extend([due(DueTask::Lapse), due(DueTask::Approvals)]);
         }
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
         Event::OrphanFound(e) => p.lookups.push(Lookup::orphan(&e.issuer, &e.name)),
@@ -202,7 +242,7 @@ pub fn project(record: &Record) -> Projection {
             let left = left.filter(|residual| residual.until.is_none_or(|until| until > header.at));
             p.due.extend(left.map(|residual| (due(DueTask::Unsettled(residual.credential)), UNSETTLED)));
         }
-        Event::CaseClosed(_) => p.done.push(due(DueTask::FollowEnd)),
+        Event::CaseClosed(_) => p.done.extend([due(DueTask::FollowEnd), due(DueTask::Announce)]),
         _ => {
             if let Some(credential) = credential {
                 project_credential(&mut p, &event, header, credential);
@@ -212,6 +252,27 @@ pub fn project(record: &Record) -> Projection {
     p.lookups.sort();
     p.lookups.dedup();
     p
+}
+
+fn schedule(p: &mut Projection, task: DueId, next: Option<Timestamp>) {
+    match next {
+        Some(at) => p.due.push((task, at)),
+        None => p.done.push(task),
+    }
+}
+
+/// When too few approvals for what a decision asks are first of consequence, if before what is asked for is over.
+fn first_due(evaluated: &PolicyEvaluated, at: Timestamp) -> Option<Timestamp> {
+    if !matches!(evaluated.purpose, EvaluationPurpose::Request | EvaluationPurpose::Extension)
+        || !evaluated.decision.permits()
+    {
+        return None;
+    }
+    let obligations = &evaluated.decision.obligations;
+    let quorum = obligations.approvals()?;
+    let escalates = quorum.next_escalation(at, &[], &BTreeSet::new()).map(|next| next.at);
+    let lapses = obligations.approval_deadline().map(|within| at.saturating_add(within.to_duration()));
+    escalates.into_iter().chain(lapses).min()
 }
 
 /// Whether the kind ends a grant.

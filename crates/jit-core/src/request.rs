@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     canonical::{CanonicalError, Object, Value},
     code,
+    demand::{JustificationDemand, JustificationLack},
     event::RequestSubmitted,
     external::ExternalRef,
     ids::{CaseId, GrantId},
@@ -15,7 +16,7 @@ use crate::{
     provenance::{Provenance, ProvenanceError, TokenClaims, VerifiedToken},
     scope::Scope,
     source::Seconds,
-    text::{Code, RetentionClass},
+    text::{Action, Code, RetentionClass},
     time::Timestamp,
     window::Window,
 };
@@ -80,6 +81,27 @@ pub enum RequestError {
     /// Too many people hold grants above (INV-07 must name them all).
     #[error("more than {MAX_HOLDERS} holders of grants above")]
     TooManyHolders,
+    /// An emergency asks for a longer window than emergencies may.
+    #[error("an emergency's window is longer than {max_s} seconds")]
+    EmergencyTooLong {
+        /// The longest allowed, in seconds.
+        max_s: u64,
+    },
+    /// An emergency would be reviewed too late.
+    #[error("an emergency must be reviewed within {max_s} seconds")]
+    ReviewTooLate {
+        /// The longest allowed, in seconds.
+        max_s: u64,
+    },
+    /// An emergency defers its justification for too long.
+    #[error("an emergency must be justified within {max_s} seconds")]
+    JustificationTooLate {
+        /// The longest allowed, in seconds.
+        max_s: u64,
+    },
+    /// The justification lacks something (INV-10).
+    #[error(transparent)]
+    Justification(#[from] JustificationLack),
     /// Copied attributes use a reserved key or nest too deeply.
     #[error("attributes are not acceptable: {0}")]
     Attributes(CanonicalError),
@@ -102,6 +124,10 @@ impl RequestError {
             Self::BeyondParent { .. } => code!("beyond_parent"),
             Self::Ancestry => code!("ancestry"),
             Self::TooManyHolders => code!("too_many_holders"),
+            Self::EmergencyTooLong { .. } => code!("emergency_too_long"),
+            Self::ReviewTooLate { .. } => code!("review_too_late"),
+            Self::JustificationTooLate { .. } => code!("justification_too_late"),
+            Self::Justification(lack) => lack.code(),
             Self::Attributes(_) => code!("attributes"),
             Self::Provenance(_) => code!("provenance"),
         }
@@ -130,6 +156,21 @@ pub struct BreakGlass {
     pub review_within: Seconds,
     /// How soon a deferred justification must follow.
     pub justify_within: Seconds,
+}
+
+impl BreakGlass {
+    fn check(&self, window: &Window, justified: bool, limits: &EmergencyLimits) -> Result<(), RequestError> {
+        if window.duration() > limits.longest {
+            return Err(RequestError::EmergencyTooLong { max_s: limits.longest.as_secs() });
+        }
+        if self.review_within.to_duration() > limits.review_within {
+            return Err(RequestError::ReviewTooLate { max_s: limits.review_within.as_secs() });
+        }
+        if !justified && self.justify_within.to_duration() > limits.justify_within {
+            return Err(RequestError::JustificationTooLate { max_s: limits.justify_within.as_secs() });
+        }
+        Ok(())
+    }
 }
 
 /// The grant from which a request derives its authority, with everything above it.
@@ -176,19 +217,51 @@ impl ParentGrant {
 }
 
 /// What a broker accepts at most, whatever a policy says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLimits {
     /// The longest window.
     pub longest: Duration,
     /// How far ahead a window may end.
     pub furthest: Duration,
+    /// What an emergency may ask for.
+    pub emergency: EmergencyLimits,
+    /// What every justification must have, a deferred one too.
+    pub justification: JustificationDemand,
 }
 
 impl Default for RequestLimits {
-    /// Thirty days long, ending within ninety.
+    /// Thirty days long, ending within ninety; nothing demanded of a justification.
     fn default() -> Self {
         const DAY: u64 = 86_400;
-        Self { longest: Duration::from_secs(30 * DAY), furthest: Duration::from_secs(90 * DAY) }
+        Self {
+            longest: Duration::from_secs(30 * DAY),
+            furthest: Duration::from_secs(90 * DAY),
+            emergency: EmergencyLimits::default(),
+            justification: JustificationDemand::default(),
+        }
+    }
+}
+
+/// What an emergency may ask for at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmergencyLimits {
+    /// The longest window.
+    pub longest: Duration,
+    /// How long its review may take.
+    pub review_within: Duration,
+    /// For how long its justification may be deferred.
+    pub justify_within: Duration,
+}
+
+impl Default for EmergencyLimits {
+    /// Eight hours long, justified within a day, reviewed within a week.
+    fn default() -> Self {
+        const HOUR: u64 = 3_600;
+        Self {
+            longest: Duration::from_secs(8 * HOUR),
+            review_within: Duration::from_secs(7 * 24 * HOUR),
+            justify_within: Duration::from_secs(24 * HOUR),
+        }
     }
 }
 
@@ -270,6 +343,30 @@ impl Request {
     #[must_use]
     pub fn extended_to(self, window: Window, justification: Option<Justification>) -> Self {
         Self { window, justification, ..self }
+    }
+
+    /// The request as an approver narrowed it.
+    #[must_use]
+    pub fn narrowed_to(self, scope: Scope, window: Window) -> Self {
+        Self { scope, window, ..self }
+    }
+
+    /// What the policy is asked about somebody who wants to approve or review this request: may they do that (`act`) to the
+    /// resource? For sources of facts they are the one who asks.
+    ///
+    /// # Errors
+    /// [`RequestError::RuleAsks`] if a rule wants to.
+    pub fn judged_by(&self, judge: Principal, act: Action) -> Result<Self, RequestError> {
+        if matches!(judge, Principal::Rule { .. }) {
+            return Err(RequestError::RuleAsks);
+        }
+        Ok(Self {
+            requester: judge,
+            scope: self.scope.with_action(act),
+            external: Vec::new(),
+            attributes: None,
+            ..self.clone()
+        })
     }
 
     /// The record of this request.
@@ -366,7 +463,8 @@ impl Request {
     /// Whether the request may be made now.
     ///
     /// # Errors
-    /// [`RequestError`] if its window is past, too far ahead or too long.
+    /// [`RequestError`] if its window is past, too far ahead or too long, an emergency goes beyond its limits, or the justification
+    /// lacks something.
     pub fn check_submittable(&self, now: Timestamp, limits: &RequestLimits) -> Result<(), RequestError> {
         let end = self.window.end();
         if end <= now {
@@ -378,6 +476,12 @@ impl Request {
         }
         if self.window.duration() > limits.longest {
             return Err(RequestError::WindowTooLong { max_s: limits.longest.as_secs() });
+        }
+        if let Some(emergency) = &self.break_glass {
+            emergency.check(&self.window, self.justification.is_some(), &limits.emergency)?;
+        }
+        if let Some(justification) = &self.justification {
+            limits.justification.check(justification, &self.external)?;
         }
         Ok(())
     }

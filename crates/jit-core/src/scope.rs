@@ -165,6 +165,12 @@ impl Scope {
         &self.actions
     }
 
+    /// One action on the same resource.
+    #[must_use]
+    pub(crate) fn with_action(&self, action: Action) -> Self {
+        Self { resource: self.resource.clone(), actions: BTreeSet::from([action]) }
+    }
+
     /// Whether everything this scope allows, `outer` allows too.
     #[must_use]
     pub fn is_within(&self, outer: &Scope) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jit_core::{
-    Action, Code, EvaluationPurpose, Principal, Request, Resource, TextError, Timestamp,
+    Action, Code, EvaluationPurpose, GroupName, Principal, Request, Resource, TextError, Timestamp,
     canonical::{self, CanonicalError, Object, Value},
     code,
 };
@@ -106,6 +106,22 @@ pub struct InputContext {
     pub on_behalf_of: Option<EntityUid>,
     /// How many grants are above the request.
     pub delegation_depth: i64,
+    /// Whose request is judged, if it is asked about somebody who wants to approve or review one.
+    pub judging: Option<Judging>,
+}
+
+/// The request that somebody wants to approve or review; they are the subject of the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judging {
+    /// Who made the request.
+    pub requester: EntityUid,
+    /// What it asks for.
+    pub actions: BTreeSet<Action>,
+    /// The group that they would approve for; absent for a review.
+    pub group: Option<GroupName>,
+    /// Whether they answer for the agent that made it.
+    pub owner: bool,
 }
 
 /// An input: its canonical bytes, and the same content read. What is recorded is what is evaluated.
@@ -130,6 +146,38 @@ impl CanonicalInput {
         now: Timestamp,
         gathered: Gathered,
     ) -> Result<Self, InputError> {
+        Self::build(request, purpose, now, gathered, None)
+    }
+
+    /// The input for somebody who wants to approve (for a group) or to review `of`. `judged` is that request as
+    /// [`Request::judged_by`] them, for which everything was gathered.
+    ///
+    /// # Errors
+    /// [`InputError`] if sources contradict each other or the whole is too large.
+    pub fn of_judge(
+        judged: &Request,
+        of: &Request,
+        group: Option<&GroupName>,
+        purpose: EvaluationPurpose,
+        now: Timestamp,
+        gathered: Gathered,
+    ) -> Result<Self, InputError> {
+        let judging = Judging {
+            requester: EntityUid::of_identity(&of.requester().id())?,
+            actions: of.scope().actions().clone(),
+            group: group.cloned(),
+            owner: of.requester().owner().is_some_and(|owner| owner == judged.requester().id()),
+        };
+        Self::build(judged, purpose, now, gathered, Some(judging))
+    }
+
+    fn build(
+        request: &Request,
+        purpose: EvaluationPurpose,
+        now: Timestamp,
+        gathered: Gathered,
+        judging: Option<Judging>,
+    ) -> Result<Self, InputError> {
         let subject = EntityUid::of_principal(request.requester())?;
         let resource = EntityUid::of_resource(request.scope().resource())?;
         let on_behalf_of = match request.requester() {
@@ -145,6 +193,9 @@ impl CanonicalInput {
         entities.add(bare(recipient.clone()))?;
         if let Some(principal) = &on_behalf_of {
             entities.add(bare(principal.clone()))?;
+        }
+        if let Some(judging) = &judging {
+            entities.add(bare(judging.requester.clone()))?;
         }
         let mut facts = BTreeMap::new();
         for fact in gathered.facts {
@@ -180,6 +231,7 @@ impl CanonicalInput {
                 recipient,
                 on_behalf_of,
                 delegation_depth: request.parent().map_or(0, |p| i64::try_from(p.depth()).unwrap_or(i64::MAX)),
+                judging,
             },
             entities: entities.into_sorted(),
             facts,

@@ -102,6 +102,7 @@ impl RecordedCase {
             comment: None,
             authentication: None,
             signature: None,
+            list: None,
         }));
         let unmet: Vec<Code> = this.case.conditions_unmet().map(|condition| condition.id.clone()).collect();
         for condition in unmet {
@@ -134,7 +135,7 @@ impl RecordedCase {
         let read = self.clock.now();
         let context = Context {
             now: read.at,
-            limits: RequestLimits { longest: Duration::MAX, furthest: Duration::MAX },
+            limits: RequestLimits { longest: Duration::MAX, furthest: Duration::MAX, ..RequestLimits::default() },
             entitlement: EntitlementId::v8([2; 16]),
             still_justified_by: Vec::new(),
         };

@@ -20,11 +20,19 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
         }
         Event::RequestLapsed(e) => (format!("nobody decided until {}; the request lapsed", e.deadline), Vec::new()),
         Event::PolicyEvaluated(e) => {
-            (format!("policy asked ({}): {}", words(&e.purpose), words(&e.decision.outcome)), decision(&e.decision))
+            let about = e.about.as_ref().map_or(String::new(), |about| format!(" of {}", who(about)));
+            (
+                format!("policy asked ({}{about}): {}", words(&e.purpose), words(&e.decision.outcome)),
+                decision(&e.decision),
+            )
         }
         Event::ApprovalRecorded(e) => {
             let group = e.group.as_ref().map_or("by rule".to_owned(), |group| format!("for group {group}"));
             let mut details = vec![format!("{}, {}", scope(&e.scope), window(&e.approved))];
+            details.extend(e.list.as_ref().map(|list| format!("in one act with a list of {}", list.contents().len())));
+            details.extend(
+                e.signature.as_ref().map(|s| format!("signed ({}) by key {}", s.scheme, one_line(s.key.as_str()))),
+            );
             details.extend(said("comment", e.comment.as_ref().map(|c| c.as_str())));
             (format!("{} approved {group}", who(&e.approver)), details)
         }
@@ -129,6 +137,15 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
             format!("{} met an obligation: {}", who(&e.by), e.finding),
             said("text", e.text.as_ref().map(|t| t.as_str())),
         ),
+        Event::ObligationOverdue(e) => (format!("obligation `{}` was not met until {}", e.task, e.due), Vec::new()),
+        Event::BreakGlassAnnounced(e) => {
+            let text = match (&e.failure, e.retry_at) {
+                (None, _) => format!("the emergency was told by {}", e.channel),
+                (Some(failure), Some(at)) => format!("nobody was told by {}: {failure}; next try at {at}", e.channel),
+                (Some(failure), None) => format!("nobody was told by {}: {failure}; given up", e.channel),
+            };
+            (text, Vec::new())
+        }
         Event::CommandRefused(e) => (format!("{} tried to {}; refused: {}", who(&e.by), e.act, e.code), Vec::new()),
         Event::AccessObserved(e) => {
             (format!("{} reports that the access was used at {}: {}", e.system, e.occurred_at, e.act), Vec::new())
@@ -212,11 +229,17 @@ fn decision(decision: &Decision) -> Vec<String> {
     for obligation in Vec::<Obligation>::from(decision.obligations.clone()) {
         details.push(match obligation {
             Obligation::Approvals(quorum) => {
-                let groups: Vec<String> = quorum.groups().map(|(group, count)| format!("{count} of {group}")).collect();
+                let then = |group| {
+                    quorum.escalation(group).iter().map(|s| format!(", then {} after {} s", s.to, s.after.get()))
+                };
+                let demand = |(group, count)| format!("{count} of {group}{}", then(group).collect::<String>());
+                let groups: Vec<String> = quorum.groups().map(demand).collect();
                 format!("demands approvals: {}", groups.join(" and "))
             }
             Obligation::MaxDuration(longest) => format!("demands at most {} seconds", longest.get()),
             Obligation::Condition(condition) => format!("demands condition {}", condition.id),
+            Obligation::ApprovalDeadline(within) => format!("demands approvals within {} seconds", within.get()),
+            Obligation::Justification(_) => "demands a justification of a certain form".to_owned(),
             _ => "demands something that this version does not know".to_owned(),
         });
     }

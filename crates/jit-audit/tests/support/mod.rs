@@ -359,6 +359,7 @@ impl<'a> Run<'a> {
             comment: Some(Prose::new("fine, until noon").unwrap()),
             authentication: None,
             signature: None,
+            list: None,
         }))
         .await;
     }

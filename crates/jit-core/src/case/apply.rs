@@ -2,13 +2,13 @@
 
 use crate::{
     case::{
-        Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseExtension, CaseGrant, CaseObligation,
-        CaseRequest, ExtensionState, MintState, Phase, RevocationState,
+        Announcement, Case, CaseApproval, CaseCredential, CaseDecision, CaseEnd, CaseExtension, CaseGrant,
+        CaseNarrowing, CaseObligation, CaseRequest, Eligible, ExtensionState, MintState, Phase, RevocationState,
     },
     decision::EvaluationPurpose,
     digest::LeafHash,
     ending::Ending,
-    event::{Event, EventError, Kind},
+    event::{Event, EventError, Kind, PolicyEvaluated},
     ids::{CredentialId, RecordId},
     record::{Record, StreamId},
     source::ClockReading,
@@ -74,7 +74,7 @@ impl Case {
         self.head = Some(record.head());
         self.last = Some(ClockReading { at: header.at, clock: header.clock.clone() });
         self.retain.get_or_insert_with(|| header.retain.clone());
-        if let Some(command) = header.refs.command {
+        if let Some(command) = header.refs.command.filter(|_| !is_preliminary(&event)) {
             self.commands.entry(command).or_insert(event);
         }
         Ok(())
@@ -95,6 +95,7 @@ impl Case {
     fn fold(&mut self, record: &Record, event: &Event) -> Option<()> {
         let header = record.header();
         let leaf = record.leaf();
+        let mut eligible = None;
         match event {
             Event::RequestSubmitted(e) => self.request = Some(CaseRequest { leaf, submitted: e.clone() }),
             Event::RequestRefused(_) => self.refused = true,
@@ -106,8 +107,9 @@ impl Case {
                 if e.purpose == EvaluationPurpose::Extension {
                     self.pending()?.decision = Some(leaf);
                 }
-                let (purpose, decision) = (e.purpose, e.decision.clone());
-                self.decisions.push(CaseDecision { id: header.id, leaf, purpose, decision });
+                let (purpose, decision, at) = (e.purpose, e.decision.clone(), header.at);
+                self.decisions.push(CaseDecision { id: header.id, leaf, purpose, decision, at });
+                eligible = Eligible::from_evaluated(leaf, e);
             }
             Event::ApprovalRecorded(e) => {
                 let decision = header.refs.decision;
@@ -115,9 +117,24 @@ impl Case {
             }
             Event::ApprovalWithdrawn(e) => {
                 self.approvals.iter_mut().find(|a| a.leaf == e.approval)?.counts = false;
+                self.reset(leaf);
             }
-            Event::ApprovalNarrowed(_) | Event::ApprovalVoided(_) => {
+            Event::ApprovalNarrowed(e) => {
                 self.approvals.iter_mut().for_each(|a| a.counts = false);
+                self.narrowed = Some(CaseNarrowing { leaf, scope: e.scope.clone(), window: e.approved });
+                self.reset(leaf);
+            }
+            Event::ApprovalVoided(_) => self.approvals.iter_mut().for_each(|a| a.counts = false),
+            Event::ApprovalEscalated(e) => {
+                self.escalations.push((header.refs.decision?, (e.from.clone(), e.to.clone())));
+            }
+            Event::BreakGlassInvoked(_) => self.announcement = Some(Announcement::Pending { attempts: 0 }),
+            Event::BreakGlassAnnounced(e) => {
+                self.announcement = Some(match (&e.failure, e.retry_at) {
+                    (None, _) => Announcement::Delivered,
+                    (Some(_), Some(_)) => Announcement::Pending { attempts: e.attempt },
+                    (Some(_), None) => Announcement::GivenUp,
+                });
             }
             Event::GrantApproved(e) => {
                 let id = header.refs.grant?;
@@ -152,9 +169,10 @@ impl Case {
             Event::GrantEligibilityWithdrawn(e) => self.fold_end(record, &e.ending)?,
             Event::GrantExternallyModified(e) => self.fold_end(record, &e.ending)?,
             Event::ObligationOpened(e) => {
-                let open = CaseObligation { leaf, task: e.task.clone(), due: e.due, closed: false };
+                let open = CaseObligation { leaf, task: e.task.clone(), due: e.due, closed: false, overdue: false };
                 self.obligations.insert(e.obligation, open);
             }
+            Event::ObligationOverdue(e) => self.obligations.get_mut(&e.obligation)?.overdue = true,
             Event::ObligationClosed(e) => self.obligations.get_mut(&e.obligation)?.closed = true,
             Event::ConditionReported(e) => self.fold_report(leaf, e),
             Event::CaseClosed(_) => self.closed = true,
@@ -181,7 +199,17 @@ impl Case {
                 }
             }
         }
+        // What is said in between about the request or a deadline takes nobody's leave away.
+        let keeps = eligible.is_none() && keeps_eligibility(event);
+        if !keeps {
+            self.eligible = eligible;
+        }
         Some(())
+    }
+
+    fn reset(&mut self, leaf: LeafHash) {
+        self.reset = Some(leaf);
+        self.resets = self.resets.saturating_add(1);
     }
 
     fn pending(&mut self) -> Option<&mut CaseExtension> {
@@ -236,5 +264,37 @@ impl Case {
         }
         credential.latest = leaf;
         Some(())
+    }
+}
+
+impl Eligible {
+    fn from_evaluated(leaf: LeafHash, evaluated: &PolicyEvaluated) -> Option<Self> {
+        let PolicyEvaluated { purpose, decision, about, .. } = evaluated;
+        let judges = matches!(purpose, EvaluationPurpose::Approval | EvaluationPurpose::Review);
+        let who = about.clone().filter(|_| judges && decision.permits())?;
+        Some(Self { leaf, who, purpose: *purpose, owner_may: decision.lets_owner_approve() })
+    }
+}
+
+/// Whether the decision that somebody may approve or review still stands directly before their act when this was recorded after it.
+pub(crate) fn keeps_eligibility(event: &Event) -> bool {
+    match event {
+        Event::PolicyEvaluated(e) => e.purpose == EvaluationPurpose::Confirmation,
+        Event::ObligationOverdue(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a command that begins with this event is answered by what comes after it.
+fn is_preliminary(event: &Event) -> bool {
+    match event {
+        Event::PolicyEvaluated(e) => {
+            matches!(
+                e.purpose,
+                EvaluationPurpose::Confirmation | EvaluationPurpose::Approval | EvaluationPurpose::Review
+            )
+        }
+        Event::ObligationOverdue(_) => true,
+        _ => false,
     }
 }

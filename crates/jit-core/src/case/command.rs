@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    approval::{ApprovalContent, ApprovalSignature},
+    approval::{ApprovalContent, ApprovalList, ApprovalSignature},
     canonical::Value,
     case::Refusal,
     credential::{CredentialDescriptor, IssuerCapabilities},
@@ -15,6 +15,7 @@ use crate::{
     justification::Justification,
     principal::{Principal, PrincipalId},
     request::{Request, RequestLimits},
+    scope::Scope,
     text::{Code, GroupName, IssuerName, Line, Prose},
     time::Timestamp,
     window::Window,
@@ -44,8 +45,25 @@ pub struct Approve {
     pub comment: Option<Prose>,
     /// How the approver was authenticated.
     pub authentication: Option<Line>,
-    /// The approver's signature over the content.
+    /// The approver's signature over the content, or over the list.
     pub signature: Option<ApprovalSignature>,
+    /// The list that was approved in one act, if it was one.
+    pub list: Option<ApprovalList>,
+}
+
+/// An approver's wish to approve less than was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Narrow {
+    /// Who narrows it.
+    pub approver: Principal,
+    /// For which group of the quorum.
+    pub group: GroupName,
+    /// The groups the approver belongs to, as the caller has established.
+    pub member_of: BTreeSet<GroupName>,
+    /// The scope to leave.
+    pub scope: Scope,
+    /// The window to leave.
+    pub window: Window,
 }
 
 /// The intent to mint a credential.
@@ -194,8 +212,28 @@ pub enum Command {
     Submit(Request),
     /// Record the policy's decision on the request.
     Evaluate(EvaluatedDecision),
+    /// Record the policy's decision, at the last approval, that what was asked would still be permitted.
+    Confirm(EvaluatedDecision),
+    /// Record the policy's decision whether somebody may approve; they approve directly after it.
+    JudgeApprover {
+        /// Who.
+        by: PrincipalId,
+        /// The decision.
+        evaluated: EvaluatedDecision,
+    },
     /// Approve it.
     Approve(Approve),
+    /// Take an own approval back before it had effect.
+    WithdrawApproval {
+        /// Who takes it back.
+        by: PrincipalId,
+        /// Why.
+        reason: Option<Prose>,
+    },
+    /// Leave less of the request; whoever approved it before is asked again.
+    Narrow(Narrow),
+    /// A group did not answer in time, so another one is asked.
+    Escalate,
     /// Deny it, as a member of a group of the quorum.
     Deny {
         /// Who denies.
@@ -332,6 +370,27 @@ pub enum Command {
     CredentialExpired {
         /// Which.
         credential: CredentialId,
+    },
+    /// An obligation was not met in time.
+    ObligationOverdue {
+        /// Which.
+        obligation: ObligationId,
+    },
+    /// Somebody was told of the emergency, or could not be.
+    Announced {
+        /// By what.
+        channel: Code,
+        /// Why nobody was told, if so.
+        failure: Option<Code>,
+        /// When it is tried again, if so.
+        retry_at: Option<Timestamp>,
+    },
+    /// Record the policy's decision whether somebody may review; they close the review directly after it.
+    JudgeReviewer {
+        /// Who.
+        by: PrincipalId,
+        /// The decision.
+        evaluated: EvaluatedDecision,
     },
     /// Close an obligation.
     CloseObligation {

@@ -1,9 +1,8 @@
-//! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target; and
-//! closing obligations.
+//! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target.
 
 use crate::{
     case::{
-        Case, Phase,
+        Case,
         command::{Context, Decided, EndBy},
         refusal::Refusal,
     },
@@ -11,10 +10,10 @@ use crate::{
     ending::Ending,
     event::{
         Event, GrantEligibilityWithdrawn, GrantExpired, GrantExternallyModified, GrantRevoked, GrantSuperseded,
-        GrantTerminated, ObligationClosed,
+        GrantTerminated,
     },
-    ids::{GrantId, ObligationId},
-    principal::{Principal, PrincipalId},
+    ids::GrantId,
+    principal::PrincipalId,
     text::{Code, Prose},
 };
 
@@ -97,52 +96,5 @@ impl Case {
             residual: self.residual_access(!others.is_empty()),
             still_justified_by: others,
         })
-    }
-
-    pub(super) fn close_obligation(
-        &self,
-        obligation: ObligationId,
-        by: &Principal,
-        finding: &Code,
-        text: Option<&Prose>,
-    ) -> Decided {
-        let id = by.id();
-        match self.may_close_obligation(obligation, by, text) {
-            Ok(()) => {
-                Decided::done([
-                    ObligationClosed { obligation, by: id, finding: finding.clone(), text: text.cloned() }.into()
-                ])
-            }
-            Err(refusal) => self.refused_act(id, code!("close_obligation"), refusal),
-        }
-    }
-
-    fn may_close_obligation(
-        &self,
-        obligation: ObligationId,
-        by: &Principal,
-        text: Option<&Prose>,
-    ) -> Result<(), Refusal> {
-        let open = self.obligations.get(&obligation).filter(|o| !o.closed);
-        let Some(open) = open else {
-            return Err(Refusal::Obligation(obligation));
-        };
-        let interested = self.interested().contains(&by.id());
-        if open.task == code!("justification") {
-            // The justification is the requester's to give, and it cannot be empty.
-            return match (interested, text) {
-                (false, _) => Err(Refusal::NotOwn(by.id())),
-                (true, None) => Err(Refusal::TextMissing(obligation)),
-                (true, Some(_)) => Ok(()),
-            };
-        }
-        if self.barred().contains(&by.id()) {
-            return Err(Refusal::Interested(by.id()));
-        }
-        match (by, self.phase()) {
-            (Principal::Human { .. }, Phase::Ended | Phase::Denied | Phase::Withdrawn | Phase::Lapsed) => Ok(()),
-            (Principal::Human { .. }, phase) => Err(Refusal::Phase(phase)),
-            _ => Err(Refusal::NotAPerson),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     approval::ApprovalMethod,
     case::{
-        Case, CaseApproval, CaseDecision, Phase,
+        Case, CaseApproval, CaseDecision,
         command::{Context, Decided, EvaluatedDecision, Extend, ParentExtent},
         refusal::Refusal,
     },
@@ -78,6 +78,7 @@ impl Case {
     #[must_use]
     pub fn standing_request(&self) -> Option<Request> {
         let request = Request::from_submitted(&self.request.as_ref()?.submitted, self.retain.clone()?);
+        let request = request.narrowed_to(self.standing_scope()?.clone(), self.standing_window()?);
         let last = self.extensions.iter().rfind(|e| e.state == ExtensionState::Granted);
         Some(match last {
             Some(e) => request.extended_to(e.asked.requested, e.asked.justification.clone()),
@@ -151,6 +152,7 @@ impl Case {
             purpose: EvaluationPurpose::Extension,
             decision: decision.clone(),
             input: Some(evaluated.input.clone()),
+            about: None,
         }
         .into();
         let asked = extension.asked.requested;
@@ -168,7 +170,7 @@ impl Case {
         } else if grant.approved.approved.end() <= context.now {
             Some(code!("window_over"))
         } else {
-            None
+            self.justification_lack(decision, extension.asked.justification.as_ref())
         };
         if let Some(cause) = cause {
             let by = decision.determining.first().map(|d| PrincipalId::Rule(d.rule.clone()));
@@ -188,6 +190,9 @@ impl Case {
             comment: None,
             authentication: None,
             signature: None,
+            list: None,
+            eligibility: None,
+            next: None,
         };
         Decided::done([record, approval.into(), GrantExtended { approved: asked }.into()])
     }
@@ -209,8 +214,10 @@ impl Case {
     pub(super) fn lapsed_extension(&self, now: Timestamp) -> Option<Code> {
         self.pending_extension()?;
         match &self.grant {
-            Some(grant) if grant.end.is_none() && now < grant.approved.approved.end() => None,
-            Some(grant) if grant.end.is_none() => Some(code!("lapsed")),
+            Some(grant) if grant.end.is_none() => {
+                let deadline = self.approvals_due().unwrap_or_else(|| grant.approved.approved.end());
+                (deadline <= now).then_some(code!("lapsed"))
+            }
             _ => Some(code!("grant_ended")),
         }
     }
@@ -220,7 +227,7 @@ impl Case {
             (Some(_), Some(cause)) => Decided::done([ExtensionFailed { by: None, cause, reason: None }.into()]),
             (Some(_), None) => {
                 let end = self.grant.as_ref().map_or(Timestamp::MAX, |g| g.approved.approved.end());
-                Decided::refused(Refusal::NotDue(end))
+                Decided::refused(Refusal::NotDue(self.approvals_due().unwrap_or(end)))
             }
             (None, _) => Decided::refused(Refusal::NoExtension),
         }
@@ -233,35 +240,9 @@ impl Case {
         Some(standing.fold(first, |met, next| met.extended_by(next)))
     }
 
-    /// What people are asked to approve now: the request, or an extension of its grant.
-    pub(super) fn asked(&self) -> Option<Asked<'_>> {
-        if let (Some(extension), Phase::Approved | Phase::Activated) = (self.pending_extension(), self.phase()) {
-            let decision = self.decision(extension.decision?)?;
-            return Some(Asked { request: extension.leaf, window: extension.asked.requested, decision, extends: true });
-        }
-        if self.phase() != Phase::AwaitingApprovals {
-            return None;
-        }
-        let request = self.request.as_ref()?;
-        let decision = self.first_decision()?;
-        Some(Asked { request: request.leaf, window: request.submitted.requested, decision, extends: false })
-    }
-
     pub(super) fn decision(&self, leaf: LeafHash) -> Option<&CaseDecision> {
         self.decisions.iter().find(|d| d.leaf == leaf)
     }
-}
-
-/// What people are asked to approve.
-pub(super) struct Asked<'c> {
-    /// The leaf of what was asked for.
-    pub(super) request: LeafHash,
-    /// The window asked for.
-    pub(super) window: Window,
-    /// The decision that asks them.
-    pub(super) decision: &'c CaseDecision,
-    /// Whether it is an extension.
-    pub(super) extends: bool,
 }
 
 fn are_within(demanded: &[Condition], granted: &[Condition]) -> bool {

@@ -6,12 +6,15 @@
 
 mod apply;
 mod approving;
+mod asking;
 mod command;
 mod conditions;
 mod ending;
 mod entitlement;
 mod extending;
+mod judging;
 mod minting;
+mod obliging;
 mod opening;
 mod recording;
 mod refusal;
@@ -21,9 +24,10 @@ mod revoking;
 use std::collections::BTreeMap;
 
 pub use apply::ApplyError;
+pub(crate) use apply::keeps_eligibility;
 pub use command::{
-    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Extend, Intend, Open, ParentExtent, ParentState,
-    RevocationOutcome, Step,
+    Approve, Command, Context, Decided, EndBy, EvaluatedDecision, Extend, Intend, Narrow, Open, ParentExtent,
+    ParentState, RevocationOutcome, Step,
 };
 pub use conditions::ReportedCondition;
 pub use entitlement::{Entitlement, EntitlementError};
@@ -42,7 +46,9 @@ use crate::{
     ids::{CaseId, CommandId, CredentialId, GrantId, ObligationId, RecordId},
     origin::LogOrigin,
     principal::{Principal, PrincipalId},
+    quorum::Escalated,
     record::{Expected, FormatVersion, StreamHead, StreamId},
+    scope::Scope,
     source::ClockReading,
     text::{Code, RetentionClass},
     time::Timestamp,
@@ -51,6 +57,9 @@ use crate::{
 
 /// How many refused acts of participants one case records: who may not act must not make it grow without end.
 pub const MAX_REFUSALS: usize = 64;
+
+/// How often approvers may narrow a request or take approvals back in one case: they must not make it grow without end either.
+pub const MAX_CHANGES: usize = 64;
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +107,8 @@ pub struct CaseDecision {
     pub purpose: EvaluationPurpose,
     /// What it decided.
     pub decision: Decision,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// An approval as recorded.
@@ -260,6 +271,42 @@ pub struct CaseObligation {
     pub due: Timestamp,
     /// Whether it was done.
     pub closed: bool,
+    /// Whether it is recorded that it was not done in time.
+    pub overdue: bool,
+}
+
+/// What an approver left of a request.
+#[derive(Debug, Clone)]
+pub struct CaseNarrowing {
+    /// The leaf of the narrowing.
+    pub leaf: LeafHash,
+    /// The scope that is left.
+    pub scope: Scope,
+    /// The window that is left.
+    pub window: Window,
+}
+
+/// Whether anybody was told of an emergency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// Nobody yet; this many attempts failed, and another follows.
+    Pending {
+        /// The attempts.
+        attempts: u32,
+    },
+    /// Somebody was told.
+    Delivered,
+    /// Nobody was told, and it is not tried again.
+    GivenUp,
+}
+
+/// A decision that somebody may approve or review, after which nothing was recorded but what keeps it.
+#[derive(Debug, Clone)]
+struct Eligible {
+    leaf: LeafHash,
+    who: PrincipalId,
+    purpose: EvaluationPurpose,
+    owner_may: bool,
 }
 
 /// One case, folded from its records.
@@ -275,6 +322,15 @@ pub struct Case {
     request: Option<CaseRequest>,
     decisions: Vec<CaseDecision>,
     approvals: Vec<CaseApproval>,
+    narrowed: Option<CaseNarrowing>,
+    /// The last record after which approvals must be given anew, and how many there are.
+    reset: Option<LeafHash>,
+    resets: usize,
+    /// The escalations so far, each of the decision that asks.
+    escalations: Vec<(LeafHash, Escalated)>,
+    /// Who may approve or review next, by a decision that was just recorded.
+    eligible: Option<Eligible>,
+    announcement: Option<Announcement>,
     unsuccessful: Option<Phase>,
     extensions: Vec<CaseExtension>,
     grant: Option<CaseGrant>,
@@ -300,6 +356,12 @@ impl Case {
             request: None,
             decisions: Vec::new(),
             approvals: Vec::new(),
+            narrowed: None,
+            reset: None,
+            resets: 0,
+            escalations: Vec::new(),
+            eligible: None,
+            announcement: None,
             unsuccessful: None,
             extensions: Vec::new(),
             grant: None,
@@ -450,7 +512,32 @@ impl Case {
             window: asked.window,
             conditions: asked.decision.decision.obligations.conditions().to_vec(),
             approver: approver.id(),
+            after: self.reset,
         })
+    }
+
+    /// What an approver left of the request, if one narrowed it.
+    #[must_use]
+    pub fn narrowing(&self) -> Option<&CaseNarrowing> {
+        self.narrowed.as_ref()
+    }
+
+    /// What is asked for now: the scope requested, or what an approver left of it. `None` without a request.
+    #[must_use]
+    pub fn standing_scope(&self) -> Option<&Scope> {
+        self.narrowed.as_ref().map(|n| &n.scope).or_else(|| self.request.as_ref().map(|r| &r.submitted.scope))
+    }
+
+    /// When: the window requested, or what an approver left of it. `None` without a request.
+    #[must_use]
+    pub fn standing_window(&self) -> Option<Window> {
+        self.narrowed.as_ref().map(|n| n.window).or_else(|| self.request.as_ref().map(|r| r.submitted.requested))
+    }
+
+    /// Whether anybody was told of the emergency; `None` if it is none.
+    #[must_use]
+    pub fn announcement(&self) -> Option<Announcement> {
+        self.announcement
     }
 
     /// Everyone in whose interest the request is: requester, recipient and principals acted for.
@@ -464,9 +551,21 @@ impl Case {
         all
     }
 
-    /// Everyone who may not approve or review: whoever has an interest, and the holders of the grants above (INV-07).
+    /// Everyone who may not approve or review: whoever has an interest, the owner of the agent that asks, and the holders of the
+    /// grants above (INV-07).
     #[must_use]
     pub fn barred(&self) -> Vec<PrincipalId> {
+        let mut all = self.barred_but_owner();
+        all.extend(self.owner());
+        all
+    }
+
+    /// Who answers for the agent that asks, if one does.
+    fn owner(&self) -> Option<PrincipalId> {
+        self.request.as_ref()?.submitted.requester.owner()
+    }
+
+    fn barred_but_owner(&self) -> Vec<PrincipalId> {
         let mut all = self.interested();
         let parent = self.request.as_ref().and_then(|request| request.submitted.parent.as_ref());
         all.extend(parent.into_iter().flat_map(|parent| parent.holders.iter().cloned()));
@@ -479,13 +578,19 @@ impl Case {
         if self.closed {
             return None;
         }
+        if let Some((obligation, _)) = self.obligations.iter().find(|(_, o)| !o.closed && !o.overdue && o.due <= now) {
+            return Some(Command::ObligationOverdue { obligation: *obligation });
+        }
         if matches!(self.phase(), Phase::Submitted | Phase::AwaitingApprovals)
-            && self.request.as_ref().is_some_and(|r| r.submitted.requested.end() <= now)
+            && self.lapses_at().is_some_and(|at| at <= now)
         {
             return Some(Command::Lapse);
         }
         if self.lapsed_extension(now).is_some() {
             return Some(Command::LapseExtension);
+        }
+        if self.next_escalation().is_some_and(|next| next.at <= now) {
+            return Some(Command::Escalate);
         }
         if let Some(grant) = &self.grant
             && grant.end.is_none()
@@ -552,6 +657,6 @@ impl Case {
     }
 
     fn approved_window(&self, now: Timestamp) -> Option<Window> {
-        self.request.as_ref()?.submitted.requested.remainder(now)
+        self.standing_window()?.remainder(now)
     }
 }

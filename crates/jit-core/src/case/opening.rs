@@ -64,6 +64,7 @@ impl Case {
             purpose: EvaluationPurpose::Issuance,
             decision: decision.clone(),
             input: Some(evaluated.input.clone()),
+            about: None,
         }
         .into();
         let stricter = !decision.obligations.no_stricter_than(&met);

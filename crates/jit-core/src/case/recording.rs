@@ -9,7 +9,7 @@ use crate::{
     },
     decision::EvaluationPurpose,
     digest::LeafHash,
-    event::{Event, Kind},
+    event::{Event, Kind, ObligationClosed, ObligationOverdue},
     ids::{CommandId, CredentialId},
     project::is_end,
     record::{Record, RecordError, Recorder, Refs},
@@ -51,8 +51,13 @@ impl Case {
         match command {
             Command::Submit(request) => self.submit(request, context),
             Command::Evaluate(evaluated) => self.evaluate(evaluated, context),
+            Command::Confirm(evaluated) => self.confirm(evaluated),
+            Command::JudgeApprover { by, evaluated } => self.judge_approver(by, evaluated),
             Command::Approve(act) => self.approve(act, context),
-            Command::Deny { by, group, member_of, reason } => self.deny(by, group, member_of, reason.as_ref()),
+            Command::WithdrawApproval { by, reason } => self.withdraw_approval(by, reason.as_ref(), context),
+            Command::Narrow(narrow) => self.narrow(narrow, context),
+            Command::Escalate => self.escalate(context),
+            Command::Deny { by, group, member_of, reason } => self.deny(by, group, member_of, reason.as_ref(), context),
             Command::Withdraw { by, reason } => self.withdraw(by, reason.as_ref()),
             Command::Lapse => self.lapse(context),
             Command::Open(open) => self.open(open, context),
@@ -85,8 +90,11 @@ impl Case {
             }
             Command::HandOver { credential, to } => self.hand_over(*credential, *to),
             Command::CredentialExpired { credential } => self.credential_expired(*credential, context),
+            Command::ObligationOverdue { obligation } => self.obligation_overdue(*obligation, context),
+            Command::Announced { channel, failure, retry_at } => self.announced(channel, failure.as_ref(), *retry_at),
+            Command::JudgeReviewer { by, evaluated } => self.judge_reviewer(by, evaluated),
             Command::CloseObligation { obligation, by, finding, text } => {
-                self.close_obligation(*obligation, by, finding, text.as_ref())
+                self.close_obligation(*obligation, by, finding, text.as_ref(), context)
             }
             Command::ReportCondition { condition, enforced, by } => self.report_condition(by, condition, *enforced),
             Command::Refuse { by, act, refusal } => self.refused_act(by.clone(), act.clone(), refusal.clone()),
@@ -148,6 +156,10 @@ impl Case {
                     EvaluationPurpose::Request => request_leaf,
                     EvaluationPurpose::Issuance => self.standing_decisions().last().map(|d| d.leaf),
                     EvaluationPurpose::Extension => extension.map(|e| e.leaf),
+                    EvaluationPurpose::Confirmation | EvaluationPurpose::Approval => {
+                        self.asked().map(|a| a.decision.leaf)
+                    }
+                    EvaluationPurpose::Review => self.open_review().map(|(_, review)| review.leaf),
                 };
             }
             Event::ExtensionRequested(_) => refs.approved_by = grant_leaf,
@@ -170,6 +182,12 @@ impl Case {
                 refs.decision = first.map(|d| d.leaf);
                 refs.policy = first.map(|d| d.decision.policy);
                 refs.approvals = self.approval_leaves(first);
+            }
+            Event::ApprovalNarrowed(_) | Event::ApprovalWithdrawn(_) | Event::ApprovalEscalated(_) => {
+                let asked = self.asked();
+                refs.decision = asked.as_ref().map(|a| a.decision.leaf);
+                refs.policy = asked.as_ref().map(|a| a.decision.decision.policy);
+                refs.cause = asked.map(|a| a.request);
             }
             Event::ApprovalVoided(_) => refs.cause = self.decisions.last().map(|d| d.leaf),
             Event::CredentialIntended(_) => {
@@ -202,8 +220,13 @@ impl Case {
             Event::GrantActivated(_) => {
                 refs.cause = known.map(|c| c.latest).or_else(|| self.decisions.last().map(|d| d.leaf));
             }
-            Event::ObligationClosed(e) => refs.cause = self.obligations.get(&e.obligation).map(|o| o.leaf),
-            Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) => refs.cause = request_leaf,
+            Event::ObligationClosed(ObligationClosed { obligation, .. })
+            | Event::ObligationOverdue(ObligationOverdue { obligation, .. }) => {
+                refs.cause = self.obligations.get(obligation).map(|o| o.leaf);
+            }
+            Event::BreakGlassInvoked(_) | Event::ObligationOpened(_) | Event::BreakGlassAnnounced(_) => {
+                refs.cause = request_leaf;
+            }
             other if is_end(&other.kind()) => {
                 refs.approved_by = grant_leaf;
                 refs.cause = origin.end_cause.or_else(|| {

@@ -4,6 +4,7 @@ use crate::{
     case::Phase,
     code,
     credential::CredentialDescriptor,
+    demand::JustificationLack,
     ids::{CredentialId, GrantId, ObligationId},
     principal::PrincipalId,
     request::RequestError,
@@ -47,6 +48,36 @@ pub enum Refusal {
         /// For which group.
         group: GroupName,
     },
+    /// A policy says that somebody may not approve or review.
+    #[error("the policy does not let {0} judge this request")]
+    NotEligible(PrincipalId),
+    /// The signature is not what its scheme says, or its key is not the approver's.
+    #[error("the signature of the approval is not the approver's")]
+    Signature,
+    /// An approval must be signed by a key of the approver's that can be verified here.
+    #[error("the approval must be signed by a known key of the approver's")]
+    SignatureMissing,
+    /// There is no approval of theirs that could be taken back.
+    #[error("{0} has no approval that counts here")]
+    NoApproval(PrincipalId),
+    /// What an approver wants to leave is not less than what is asked for now.
+    #[error("that is not narrower than what is asked for")]
+    NotNarrower,
+    /// What is asked has been narrowed, and approvals have been taken back, too often.
+    #[error("too many approvals were taken back or narrowed")]
+    TooManyChanges,
+    /// No group has been silent for too long.
+    #[error("no escalation is due")]
+    NoEscalation,
+    /// The time for approvals is over.
+    #[error("approvals were due before {0}")]
+    DeadlinePassed(Timestamp),
+    /// A justification that follows lacks something.
+    #[error(transparent)]
+    Justification(#[from] JustificationLack),
+    /// Nobody is to be told of an emergency here.
+    #[error("no announcement is due")]
+    NoAnnouncement,
     /// What the approver was shown is not what is asked now (INV-08).
     #[error("what was approved is not what is asked now")]
     Content,
@@ -138,6 +169,16 @@ impl Refusal {
             Self::NotAPerson => code!("not_a_person"),
             Self::GroupNotAsked(_) => code!("group_not_asked"),
             Self::NotAMember { .. } => code!("not_a_member"),
+            Self::NotEligible(_) => code!("not_eligible"),
+            Self::Signature => code!("signature"),
+            Self::SignatureMissing => code!("signature_missing"),
+            Self::NoApproval(_) => code!("no_approval"),
+            Self::NotNarrower => code!("not_narrower"),
+            Self::TooManyChanges => code!("too_many_changes"),
+            Self::NoEscalation => code!("no_escalation"),
+            Self::DeadlinePassed(_) => code!("deadline_passed"),
+            Self::Justification(lack) => lack.code(),
+            Self::NoAnnouncement => code!("no_announcement"),
             Self::Content => code!("content"),
             Self::WindowNotOpen { .. } => code!("window_not_open"),
             Self::NotDue(_) => code!("not_due"),

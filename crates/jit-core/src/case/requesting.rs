@@ -8,11 +8,12 @@ use crate::{
         refusal::Refusal,
     },
     code,
-    decision::EvaluationPurpose,
+    decision::{Decision, EvaluationPurpose},
     event::{
         ApprovalRecorded, BreakGlassInvoked, CaseClosed, Event, GrantApproved, GrantDenied, ObligationOpened,
         PolicyEvaluated, RequestLapsed, RequestRefused, RequestWithdrawn,
     },
+    justification::Justification,
     principal::PrincipalId,
     record::StreamHead,
     request::Request,
@@ -57,6 +58,7 @@ impl Case {
             purpose: EvaluationPurpose::Request,
             decision: decision.clone(),
             input: Some(evaluated.input.clone()),
+            about: None,
         };
         let denied = |by: Option<PrincipalId>, cause| {
             Decided::done([record.clone().into(), GrantDenied { by, cause, reason: None }.into()])
@@ -72,6 +74,9 @@ impl Case {
         let requested = request.submitted.requested;
         if decision.obligations.max_duration().is_some_and(|max| requested.duration() > max.to_duration()) {
             return denied(Some(rule), code!("exceeds_max_duration"));
+        }
+        if let Some(lack) = self.justification_lack(decision, request.submitted.justification.as_ref()) {
+            return denied(Some(rule), lack);
         }
         if decision.obligations.approvals().is_some() {
             return Decided::done([record.into()]);
@@ -91,6 +96,9 @@ impl Case {
             comment: None,
             authentication: None,
             signature: None,
+            list: None,
+            eligibility: None,
+            next: None,
         };
         let grant = GrantApproved {
             recipient: request.submitted.recipient.clone(),
@@ -100,6 +108,13 @@ impl Case {
             entitlement: context.entitlement,
         };
         Decided::done([record.into(), approval.into(), grant.into()])
+    }
+
+    /// What a justification lacks that the policy demands, as a code. One that an emergency defers is judged when it follows.
+    pub(super) fn justification_lack(&self, decision: &Decision, given: Option<&Justification>) -> Option<Code> {
+        let demand = decision.obligations.justification()?;
+        let external = self.request.as_ref().map(|r| r.submitted.external.as_slice()).unwrap_or_default();
+        demand.check(given?, external).err().map(|lack| lack.code())
     }
 
     pub(super) fn withdraw(&self, by: &PrincipalId, reason: Option<&Prose>) -> Decided {
@@ -115,10 +130,9 @@ impl Case {
     }
 
     pub(super) fn lapse(&self, context: &Context) -> Decided {
-        let (Phase::Submitted | Phase::AwaitingApprovals, Some(request)) = (self.phase(), &self.request) else {
+        let (Phase::Submitted | Phase::AwaitingApprovals, Some(deadline)) = (self.phase(), self.lapses_at()) else {
             return Decided::refused(Refusal::Phase(self.phase()));
         };
-        let deadline = request.submitted.requested.end();
         if context.now < deadline {
             return Decided::refused(Refusal::NotDue(deadline));
         }

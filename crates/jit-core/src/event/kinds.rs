@@ -5,7 +5,7 @@ use super::{
     table::{FieldSpec, StreamFamily, events, held, place},
 };
 use crate::{
-    approval::{ApprovalMethod, ApprovalSignature},
+    approval::{ApprovalList, ApprovalMethod, ApprovalSignature},
     canonical::{self, CanonicalError, Value},
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::{Decision, EvaluationPurpose},
@@ -86,6 +86,8 @@ events! {
         keep decision: Decision,
         /// The canonical input, as evaluated: what replay needs.
         personal input: Value,
+        /// The approver or reviewer that was judged; absent if the request was.
+        keep about: Option<PrincipalId>,
     }
     /// Somebody, or a rule, approved exactly what the references name.
     ApprovalRecorded = "approval.recorded" in Case {
@@ -109,6 +111,12 @@ events! {
         personal authentication: Line,
         /// The approver's signature over what was shown.
         keep signature: Option<ApprovalSignature>,
+        /// The list that was approved in one act, if it was one; the signature covers it then.
+        keep list: Option<ApprovalList>,
+        /// The leaf of the decision that the approver may approve, if a policy was asked.
+        keep eligibility: Option<LeafHash>,
+        /// When the next group is asked, or the request lapses, unless enough people answer.
+        keep next: Option<Timestamp>,
     }
     /// An approver narrowed scope or window.
     ApprovalNarrowed = "approval.narrowed" in Case {
@@ -118,6 +126,8 @@ events! {
         keep scope: Scope,
         /// The window that is left.
         keep approved: Window,
+        /// When the next group is asked, or the request lapses, unless enough people answer.
+        keep next: Option<Timestamp>,
     }
     /// An approver took an approval back before it had effect.
     ApprovalWithdrawn = "approval.withdrawn" in Case {
@@ -127,6 +137,8 @@ events! {
         keep approval: LeafHash,
         /// Why.
         personal reason: Prose,
+        /// When the next group is asked, or the request lapses, unless enough people answer.
+        keep next: Option<Timestamp>,
     }
     /// Approvals no longer count, because what they were given for no longer holds.
     ApprovalVoided = "approval.voided" in Case {
@@ -137,8 +149,10 @@ events! {
     ApprovalEscalated = "approval.escalated" in Case {
         /// The group that did not answer.
         keep from: GroupName,
-        /// The group asked now.
+        /// The group asked now, besides those asked before.
         keep to: GroupName,
+        /// When the next group is asked, or the request lapses, unless enough people answer.
+        keep next: Option<Timestamp>,
     }
     /// A condition of a grant was enforced, or was not.
     ConditionReported = "condition.reported" in Case {
@@ -364,6 +378,8 @@ events! {
         keep finding: Code,
         /// The review, or the justification.
         personal text: Prose,
+        /// The leaf of the decision that the reviewer may review, if a policy was asked.
+        keep eligibility: Option<LeafHash>,
     }
     /// Another system signalled something about this access.
     SignalReceived = "signal.received" in Case {
@@ -641,5 +657,25 @@ events! {
         keep by: PrincipalId,
         /// Why, in words.
         personal reason: Prose,
+    }
+    /// Something was not done by its deadline. Recorded once; it is still to be done.
+    ObligationOverdue = "obligation.overdue" in Case {
+        /// Names the obligation.
+        keep obligation: ObligationId,
+        /// What must be done.
+        keep task: Code,
+        /// Until when it was to be done.
+        keep due: Timestamp,
+    }
+    /// Somebody was told of an emergency, or was to be told.
+    BreakGlassAnnounced = "break_glass.announced" in Case {
+        /// By what they are told, as a code.
+        keep channel: Code,
+        /// Which attempt this was, from 1.
+        keep attempt: u32,
+        /// Why nobody was told, as a code; absent if somebody was.
+        keep failure: Option<Code>,
+        /// When it is tried again; absent if somebody was told or it is given up.
+        keep retry_at: Option<Timestamp>,
     }
 }

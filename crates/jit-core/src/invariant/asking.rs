@@ -1,14 +1,15 @@
 //! INV-10, INV-16 and INV-19: what a request must say, and what an emergency owes.
 
 use super::{
-    approving::interested,
+    approving::{interested_and_owner, judged},
     finding::Report,
-    id::InvariantId::{Inv10, Inv16, Inv19},
+    id::InvariantId::{self, Inv10, Inv16, Inv19},
     view::{CaseStream, Entry, pick},
 };
 use crate::{
     canonical::Value,
     code,
+    decision::EvaluationPurpose,
     event::{Event, Kind, ObligationOpened},
     principal::{Principal, PrincipalId},
     text::Code,
@@ -24,7 +25,11 @@ pub(super) fn needs(kind: &Kind) -> bool {
             | Kind::ExtensionRequested
             | Kind::BreakGlassInvoked
             | Kind::ObligationOpened
+            | Kind::ObligationOverdue
             | Kind::ObligationClosed
+            | Kind::PolicyEvaluated
+            | Kind::GrantApproved
+            | Kind::GrantExtended
     )
 }
 
@@ -37,7 +42,8 @@ fn obligation<'v>(case: &CaseStream<'v>, task: &Code) -> Option<(&'v Entry<'v>, 
 }
 
 /// INV-10. `request.submitted` has a field `justification`, erased or not, or it is an emergency that says it has none and
-/// opens an obligation `justification`. `extension.requested` has the field too.
+/// opens an obligation `justification`, which is closed in time or said to be late. `extension.requested` has the field too, and what is
+/// granted has what the policy demands of it.
 pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
     let given = |entry: &Entry<'_>| {
         let names = entry.record.payload().into_iter().flat_map(|payload| payload.fields().keys());
@@ -48,6 +54,8 @@ pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
             report.violated(Inv10, &[extension], "more time is asked for without a justification");
         }
     }
+    demands(case, report);
+    told_of_delay(case, &code!("justification"), Inv10, report);
     let Some((entry, request)) = case.request() else { return };
     if request.justified && given(entry) {
         return;
@@ -56,6 +64,57 @@ pub(super) fn justification(case: &CaseStream<'_>, report: &mut Report) {
         report.violated(Inv10, &[entry], "there is no justification");
     } else if obligation(case, &code!("justification")).is_none() && case.is_overdue_after(entry) {
         report.violated(Inv10, &[entry], "the justification is deferred, and no obligation is open");
+    }
+}
+
+/// What is granted has a justification as the decision on it demands, as far as erasures have left it.
+fn demands(case: &CaseStream<'_>, report: &mut Report) {
+    let mut given = None;
+    for entry in case.entries() {
+        let granted = match &entry.event {
+            Ok(Event::RequestSubmitted(e)) => {
+                given = e.justification.as_ref();
+                continue;
+            }
+            Ok(Event::ExtensionRequested(e)) => {
+                given = e.justification.as_ref();
+                continue;
+            }
+            Ok(Event::GrantApproved(_) | Event::GrantExtended(_)) => case.earlier(entry.refs().decision, entry),
+            _ => continue,
+        };
+        let Some(Ok(Event::PolicyEvaluated(decided))) = granted.map(|decision| &decision.event) else { continue };
+        let demand = decided.decision.obligations.justification();
+        let external = case.request().map(|(_, request)| request.external.as_slice()).unwrap_or_default();
+        // Each text is read once, however many records say that it was enough.
+        if let (Some(demand), Some(given)) = (demand, given.take())
+            && demand.check(given, external).is_err()
+        {
+            report.violated(Inv10, &[entry], "granted on a justification that lacks what the policy demands");
+        }
+    }
+}
+
+/// An obligation is closed in time, or it is recorded, once and not before, that it was not.
+fn told_of_delay(case: &CaseStream<'_>, task: &Code, id: InvariantId, report: &mut Report) {
+    let Some((_, opened)) = obligation(case, task) else { return };
+    let mut closed = case.events(pick!(Event::ObligationClosed)).filter(|(_, e)| e.obligation == opened.obligation);
+    let closed = closed.next().map(|(entry, _)| entry);
+    let mut overdue = case.events(pick!(Event::ObligationOverdue)).filter(|(_, e)| e.obligation == opened.obligation);
+    match overdue.next() {
+        Some((entry, late)) => {
+            let after_close = closed.is_some_and(|closing| closing.n() < entry.n());
+            if late.due != opened.due || after_close || overdue.next().is_some() {
+                report.violated(id, &[entry], "no such deadline had passed");
+            }
+        }
+        None => {
+            let until = closed.map_or(case.view.as_of, |closing| closing.header().at);
+            if opened.due.checked_add(case.view.history.sweep).is_some_and(|latest| latest < until) {
+                let at = closed.or(case.request().map(|(entry, _)| entry));
+                report.violated(id, at.as_slice(), "a deadline passed, and no record says so");
+            }
+        }
     }
 }
 
@@ -89,7 +148,8 @@ pub(super) fn unreadable_agents(case: &CaseStream<'_>, report: &mut Report) {
 }
 
 /// INV-19. A request with an emergency has `break_glass.invoked` and an obligation `review`; whoever closes that has no
-/// interest in the request, and the case is not closed before.
+/// interest in the request and, where a policy was asked, is let by it; the case is not closed before, and once the deadline has
+/// passed, a record says so.
 pub(super) fn reviews(case: &CaseStream<'_>, report: &mut Report) {
     let Some((entry, request)) = case.request() else { return };
     let invoked = case.entries().find(|e| *e.kind() == Kind::BreakGlassInvoked);
@@ -101,11 +161,19 @@ pub(super) fn reviews(case: &CaseStream<'_>, report: &mut Report) {
         _ => return report.violated(Inv19, &[entry], "an emergency is not declared, or opens no review"),
     }
     let Some((_, opened)) = review else { return };
-    let barred = interested(request);
+    told_of_delay(case, &code!("review"), Inv19, report);
+    let barred = interested_and_owner(request);
     let mut closings = case.events(pick!(Event::ObligationClosed)).filter(|(_, e)| e.obligation == opened.obligation);
     match closings.next() {
         Some((closing, closed)) if barred.contains(&closed.by) || !matches!(closed.by, PrincipalId::Identity(_)) => {
             report.violated(Inv19, &[closing], "somebody with an interest in the access closed its review");
+        }
+        Some((closing, closed))
+            if closed
+                .eligibility
+                .is_some_and(|leaf| judged(case, closing, leaf, &closed.by, EvaluationPurpose::Review).is_none()) =>
+        {
+            report.violated(Inv19, &[closing], "the decision it names does not let the reviewer review");
         }
         Some(_) => {}
         None => {

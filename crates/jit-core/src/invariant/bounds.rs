@@ -21,6 +21,7 @@ pub(super) fn needs(kind: &Kind) -> bool {
             | Kind::PolicyEvaluated
             | Kind::ExtensionRequested
             | Kind::ExtensionFailed
+            | Kind::ApprovalNarrowed
             | Kind::GrantApproved
             | Kind::GrantExtended
             | Kind::GrantActivated
@@ -30,7 +31,7 @@ pub(super) fn needs(kind: &Kind) -> bool {
     )
 }
 
-/// INV-05. `requested` ⊇ `approved` ⊇ `issued` ⊇ the descriptor's window, each against the latest before it; the requested
+/// INV-05. `requested` ⊇ narrowed ⊇ `approved` ⊇ `issued` ⊇ the descriptor's window, each against the latest before it; the requested
 /// window against `max_duration` of the decision that the grant or the extension names.
 pub(super) fn windows(case: &CaseStream<'_>, report: &mut Report) {
     let mut requested = None;
@@ -45,6 +46,11 @@ pub(super) fn windows(case: &CaseStream<'_>, report: &mut Report) {
             Event::RequestSubmitted(e) => {
                 requested.get_or_insert(e.requested);
                 true
+            }
+            Event::ApprovalNarrowed(e) => {
+                let narrower = within(&e.approved, requested.as_ref());
+                requested = Some(e.approved);
+                narrower
             }
             Event::ExtensionRequested(e) => {
                 extension = Some(e.requested);
@@ -110,12 +116,13 @@ fn within_maximum(
     }
 }
 
-/// INV-06. `request.submitted` ⊇ `grant.approved` ⊇ `credential.intended`, by scope.
+/// INV-06. `request.submitted` ⊇ `approval.narrowed` ⊇ `grant.approved` ⊇ `credential.intended`, by scope.
 pub(super) fn scopes(case: &CaseStream<'_>, report: &mut Report) {
-    let requested = case.request().map(|(_, request)| &request.scope);
+    let mut requested = case.request().map(|(_, request)| &request.scope);
     let mut approved = None;
     for entry in case.entries() {
         let (scope, outer) = match &entry.event {
+            Ok(Event::ApprovalNarrowed(e)) => (&e.scope, requested.replace(&e.scope)),
             Ok(Event::GrantApproved(e)) => {
                 approved = Some(&e.scope);
                 (&e.scope, requested)

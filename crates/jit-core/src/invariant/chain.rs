@@ -144,7 +144,12 @@ pub(super) fn commands(view: &View<'_>, report: &mut Report) {
         let counted = !matches!(entry.kind(), Kind::ObligationOpened | Kind::RequestRefused | Kind::CommandRefused);
         let Some(command) = refs.command.filter(|_| counted) else { continue };
         let one_stream = *streams.entry(command).or_insert(entry.header().stream) == entry.header().stream;
-        if !one_stream || !effects.insert((command, entry.kind(), refs.credential)) {
+        // One approval may ask the policy about the approver and about the request.
+        let purpose = match &entry.event {
+            Ok(Event::PolicyEvaluated(e)) => Some(e.purpose),
+            _ => None,
+        };
+        if !one_stream || !effects.insert((command, entry.kind(), purpose, refs.credential)) {
             report.violated(Inv20, &[entry], "a command has had this effect before");
         }
     }

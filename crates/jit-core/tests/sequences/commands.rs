@@ -6,7 +6,8 @@ use jit_core::*;
 
 use super::operations::Op;
 use crate::world::{
-    self, World, agent, at, at_most, break_glass, capabilities, decision, group, person, quorum, retain, scope, word,
+    self, World, agent, at, at_most, break_glass, capabilities, deadline, decision, group, person, quorum, retain,
+    scope, word,
 };
 
 const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "owner", "alice"];
@@ -20,7 +21,7 @@ fn somebody(n: u8) -> Principal {
 }
 
 fn some_group(n: u8) -> GroupName {
-    group(["sre", "dba", "sre", "legal"][usize::from(n % 4)])
+    group(["sre", "dba", "sre", "legal", "leads", "board", "sre", "dba"][usize::from(n % 8)])
 }
 
 /// The request of a case: case 1 derives from case 0's grant, if that has one and `n` says so.
@@ -64,9 +65,34 @@ fn verdict(n: u8) -> EvaluatedDecision {
         1 => decision(Outcome::Indeterminate, []),
         2 => decision(Outcome::Permit, [at_most(900)]),
         3..=5 => decision(Outcome::Permit, []),
-        6..=8 => decision(Outcome::Permit, [quorum(&[("sre", 1)])]),
+        6 | 7 => decision(Outcome::Permit, [quorum(&[("sre", 1)])]),
+        8 => {
+            decision(Outcome::Permit, [world::escalating("sre", 1, &[(300, "leads"), (300, "board")]), deadline(1200)])
+        }
+        9 => decision(Outcome::Permit, [quorum(&[("sre", 2)]), deadline(900)]),
         _ => decision(Outcome::Permit, [quorum(&[("sre", 1), ("dba", 1)]), at_most(3600)]),
     }
+}
+
+/// What a policy says of an approver or a reviewer; in some cases that an owner may approve.
+fn judgement(n: u8) -> EvaluatedDecision {
+    match n % 4 {
+        0 => decision(Outcome::Deny, []),
+        1 => decision(Outcome::Permit, [world::condition("owner_may_approve", true)]),
+        _ => decision(Outcome::Permit, []),
+    }
+}
+
+/// Less than what is asked for, the same, or more.
+fn narrow(case: &Case, approver: Principal, group: GroupName, how: u8) -> Option<Narrow> {
+    let (asked, window) = (case.standing_scope()?.clone(), case.standing_window()?);
+    let scope = if how & 1 == 0 { scope("database:prod/orders", &["read"]) } else { asked };
+    let window = match how % 8 / 2 {
+        0 => window,
+        1 => Window::new(window.start(), window.end().saturating_add(Duration::from_secs(60))).ok()?,
+        _ => window.shortened_to(window.duration() / 2)?,
+    };
+    Some(Narrow { approver, group, member_of: world::everyone(), scope, window })
 }
 
 /// The command that an operation means in the world as it is; `None` if it cannot even be said.
@@ -85,8 +111,21 @@ pub(super) fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
                 1 => content.decision = content.request,
                 2 => content.approver = person("bob").id(),
                 3 => content.policy = PolicyDigest::from_bytes([8; 32]),
+                // As it was before the last narrowing or withdrawal.
+                4 if *forged < 64 => content.after = None,
                 _ => {}
             }
+            let other = ApprovalContent { approver: person("zoe").id(), ..content.clone() };
+            let list = match forged % 16 {
+                5 | 7 => Some(ApprovalList::of([&other, &content]).unwrap()),
+                6 => Some(ApprovalList::of([&other]).unwrap()),
+                _ => None,
+            };
+            let signature = match forged % 32 {
+                13 | 21 | 29 => Some(world::signed(&content, list.as_ref())),
+                10 => Some(world::signed(&other, None)),
+                _ => None,
+            };
             let member_of = if *forged == 255 { BTreeSet::new() } else { world::everyone() };
             Command::Approve(Approve {
                 approver,
@@ -95,9 +134,26 @@ pub(super) fn command(world: &World, case: usize, op: &Op) -> Option<Command> {
                 content,
                 comment: None,
                 authentication: None,
-                signature: None,
+                signature,
+                list,
             })
         }
+        Op::Confirm(n) => Command::Confirm(verdict(*n)),
+        Op::JudgeApprover { who, n } => Command::JudgeApprover { by: somebody(*who).id(), evaluated: judgement(*n) },
+        Op::JudgeReviewer { who, n } => Command::JudgeReviewer { by: somebody(*who).id(), evaluated: judgement(*n) },
+        Op::WithdrawApproval { who } => Command::WithdrawApproval { by: somebody(*who).id(), reason: None },
+        Op::Narrow { who, group, how } => Command::Narrow(narrow(known, somebody(*who), some_group(*group), *how)?),
+        Op::Escalate => Command::Escalate,
+        Op::Overdue { which } => {
+            let mut ids = known.obligations().keys();
+            let obligation = if *which { ids.next() } else { ids.next_back() };
+            Command::ObligationOverdue { obligation: *obligation? }
+        }
+        Op::Announced { failed } => Command::Announced {
+            channel: word("pager"),
+            failure: failed.then(|| word("timed_out")),
+            retry_at: failed.then(|| world.now()),
+        },
         Op::Deny { who, group } => {
             Command::Deny { by: somebody(*who), group: some_group(*group), member_of: world::everyone(), reason: None }
         }
@@ -257,7 +313,14 @@ fn next(world: &World, case: usize, n: u8) -> Option<Command> {
         (_, Some(_)) => Op::Issued { wrong: 255 },
         (Phase::New, _) => Op::Submit(n),
         (Phase::Submitted, _) => Op::Evaluate(n | 3),
-        (Phase::AwaitingApprovals, _) => Op::Approve { who: 1 + (n & 2), group: n, forged: 100 },
+        (Phase::AwaitingApprovals, _) if n.is_multiple_of(11) => Op::Narrow { who: 1 + (n & 2), group: 0, how: n },
+        (Phase::AwaitingApprovals, _) => {
+            let asked: Vec<GroupName> = known.missing_approvals().into_iter().map(|(group, _)| group).collect();
+            let group = if asked.contains(&group("dba")) { 1 } else { 0 };
+            let group = if known.next_escalation().is_none() && n & 4 == 0 { n } else { group };
+            // Signed, in a list, or both, now and then.
+            Op::Approve { who: 1 + (n & 2), group, forged: [100, 13, 7, 21, 100][usize::from(n % 5)] }
+        }
         (Phase::Approved | Phase::Activated, _) if known.pending_extension().is_some_and(|e| e.decision.is_none()) => {
             Op::EvaluateExtension(n | 3)
         }

@@ -14,6 +14,30 @@ pub(crate) enum Op {
         group: u8,
         forged: u8,
     },
+    Confirm(u8),
+    JudgeApprover {
+        who: u8,
+        n: u8,
+    },
+    JudgeReviewer {
+        who: u8,
+        n: u8,
+    },
+    WithdrawApproval {
+        who: u8,
+    },
+    Narrow {
+        who: u8,
+        group: u8,
+        how: u8,
+    },
+    Escalate,
+    Overdue {
+        which: bool,
+    },
+    Announced {
+        failed: bool,
+    },
     Deny {
         who: u8,
         group: u8,
@@ -94,6 +118,14 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => b().prop_map(Op::Submit),
         2 => b().prop_map(Op::Evaluate),
         5 => (b(), b(), b()).prop_map(|(who, group, forged)| Op::Approve { who, group, forged }),
+        1 => b().prop_map(Op::Confirm),
+        2 => (b(), b()).prop_map(|(who, n)| Op::JudgeApprover { who, n }),
+        1 => (b(), b()).prop_map(|(who, n)| Op::JudgeReviewer { who, n }),
+        1 => b().prop_map(|who| Op::WithdrawApproval { who }),
+        2 => (b(), b(), b()).prop_map(|(who, group, how)| Op::Narrow { who, group, how }),
+        1 => Just(Op::Escalate),
+        1 => any::<bool>().prop_map(|which| Op::Overdue { which }),
+        1 => any::<bool>().prop_map(|failed| Op::Announced { failed }),
         1 => (b(), b()).prop_map(|(who, group)| Op::Deny { who, group }),
         1 => b().prop_map(|who| Op::Withdraw { who }),
         1 => Just(Op::Lapse),
@@ -114,7 +146,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::IntendRevocation),
         3 => b().prop_map(|outcome| Op::Revocation { outcome }),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(dead, retry)| Op::RevocationReconciled { dead, retry }),
-        1 => b().prop_map(|who| Op::DemandRevocation { who }),
+        3 => b().prop_map(|who| Op::DemandRevocation { who }),
         2 => b().prop_map(|to| Op::HandOver { to }),
         2 => b().prop_map(|what| Op::EndFor { what }),
         1 => Just(Op::CredentialExpired),
@@ -131,8 +163,28 @@ pub(crate) fn beginning(n: u8) -> Vec<(bool, Op)> {
         let intend = Op::Intend { again: 15, window: 5 };
         [Op::Submit(submit), Op::Evaluate(3), intend, Op::Issued { wrong: 255 }].map(|op| (second, op)).to_vec()
     };
-    match n % 6 {
+    match n % 10 {
         0 => Vec::new(),
+        // People are asked about an agent's request, with escalations and a deadline; its owner may approve, and does.
+        6 => {
+            let owner = Op::JudgeApprover { who: 4, n: 1 };
+            let approve = Op::Approve { who: 4, group: 0, forged: 100 };
+            [Op::Submit(75), Op::Evaluate(8), owner, approve].map(|op| (false, op)).to_vec()
+        }
+        7 => {
+            [Op::Submit(72), Op::Evaluate(8), Op::Advance { seconds: 310 }, Op::Escalate].map(|op| (false, op)).to_vec()
+        }
+        9 => {
+            let leads = Op::Approve { who: 1, group: 4, forged: 100 };
+            [Op::Submit(72), Op::Evaluate(8), Op::Advance { seconds: 310 }, Op::Escalate, leads]
+                .map(|op| (false, op))
+                .to_vec()
+        }
+        // Two people, of whom one takes it back.
+        8 => {
+            let approve = Op::Approve { who: 1, group: 0, forged: 100 };
+            [Op::Submit(72), Op::Evaluate(9), approve, Op::WithdrawApproval { who: 1 }].map(|op| (false, op)).to_vec()
+        }
         1 => issue(false, 72),
         // The second case derives from the first, and in the last one from nothing, on the same entitlement.
         2 => [issue(false, 72), vec![(true, Op::Submit(72)), (true, Op::Evaluate(3))]].concat(),

@@ -15,6 +15,17 @@ pub(crate) const REACHED: &[&str] = &[
     "policy.evaluated",
     "approval.recorded",
     "approval.voided",
+    "approval.withdrawn",
+    "approval.narrowed",
+    "approval.escalated",
+    "approved by an owner",
+    "approved by an escalated group",
+    "approved in a list",
+    "approved with a signature",
+    "approved after narrowing",
+    "denied at the last approval",
+    "obligation.overdue",
+    "break_glass.announced",
     "grant.approved",
     "grant.denied",
     "grant.activated",
@@ -66,6 +77,7 @@ pub(crate) fn reached(world: &World) -> BTreeSet<String> {
     let mut ended = BTreeSet::new();
     let mut extended = BTreeSet::new();
     let mut intended = BTreeSet::new();
+    let mut narrowed = BTreeSet::new();
     for record in &world.records {
         let stream = record.header().stream;
         let issued = record.header().kind == Kind::CredentialIssued;
@@ -89,6 +101,23 @@ pub(crate) fn reached(world: &World) -> BTreeSet<String> {
                 intended.insert(stream);
                 continue;
             }
+            Event::ApprovalRecorded(e) => {
+                for (holds, what) in [
+                    (e.approver == crate::world::person("owner").id(), "approved by an owner"),
+                    (e.group.as_ref().is_some_and(|g| g.as_str() == "leads"), "approved by an escalated group"),
+                    (e.signature.is_some(), "approved with a signature"),
+                    (e.list.is_some(), "approved in a list"),
+                ] {
+                    seen.extend(holds.then(|| what.to_owned()));
+                }
+                continue;
+            }
+            Event::GrantApproved(_) if narrowed.contains(&stream) => "approved after narrowing",
+            Event::ApprovalNarrowed(_) => {
+                narrowed.insert(stream);
+                continue;
+            }
+            Event::GrantDenied(e) if e.cause.as_str() == "stricter_obligations" => "denied at the last approval",
             Event::GrantActivated(_) if !intended.contains(&stream) => "opened without a credential",
             _ if issued && extended.contains(&stream) && !ended.contains(&stream) => "renewed after an extension",
             _ if issued && ended.contains(&stream) => "issued after the end",

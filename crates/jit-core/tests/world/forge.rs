@@ -69,7 +69,11 @@ impl Forgery {
             refs.approvals.iter_mut().for_each(to);
             refs.approvals.sort();
             match &mut sketch.event {
-                Event::ApprovalRecorded(e) => to(&mut e.request),
+                Event::ApprovalRecorded(e) => {
+                    to(&mut e.request);
+                    e.eligibility.iter_mut().for_each(to);
+                }
+                Event::ObligationClosed(e) => e.eligibility.iter_mut().for_each(to),
                 Event::ApprovalWithdrawn(e) => to(&mut e.approval),
                 Event::FieldErased(e) => to(&mut e.leaf),
                 Event::CaseClosed(e) => e.count = world.heads.get(&sketch.stream).map_or(0, |head| head.n) + 2,

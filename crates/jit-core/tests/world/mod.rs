@@ -91,6 +91,32 @@ pub fn quorum(groups: &[(&str, u16)]) -> Obligation {
     Obligation::Approvals(Quorum::new(counts.next().unwrap(), counts).unwrap())
 }
 
+/// A quorum of one group that escalates, after so many seconds each, to others.
+pub fn escalating(of: &str, count: u16, steps: &[(u32, &str)]) -> Obligation {
+    let Obligation::Approvals(quorum) = quorum(&[(of, count)]) else { panic!() };
+    let steps = steps.iter().map(|(s, to)| EscalationStep { after: seconds(*s), to: group(to) });
+    Obligation::Approvals(quorum.escalating(&group(of), steps).unwrap())
+}
+
+pub fn seconds(n: u32) -> Seconds {
+    Seconds::new(NonZeroU32::new(n).unwrap())
+}
+
+pub fn deadline(n: u32) -> Obligation {
+    Obligation::ApprovalDeadline(seconds(n))
+}
+
+pub fn condition(id: &str, value: bool) -> Obligation {
+    Obligation::Condition(Condition { id: word(id), value: Value::Bool(value), enforcement: Enforcement::Broker })
+}
+
+/// A signature over what would be approved, or over the list.
+pub fn signed(content: &ApprovalContent, list: Option<&ApprovalList>) -> ApprovalSignature {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[4; 32]);
+    let signature = ed25519_dalek::Signer::sign(&key, &content.signed_bytes(list).unwrap());
+    ApprovalSignature::ed25519(&key.verifying_key().to_bytes(), &signature.to_bytes()).unwrap()
+}
+
 pub fn at_most(seconds: u32) -> Obligation {
     Obligation::MaxDuration(Seconds::new(NonZeroU32::new(seconds).unwrap()))
 }
@@ -155,7 +181,7 @@ pub fn break_glass() -> BreakGlass {
 }
 
 pub fn everyone() -> BTreeSet<GroupName> {
-    BTreeSet::from([group("sre"), group("dba")])
+    BTreeSet::from(["sre", "dba", "leads", "board"].map(group))
 }
 
 /// The log, and everything that acts on it.
@@ -252,7 +278,7 @@ impl World {
         let read = self.clock.now();
         let before = self.cases[case].clone();
         let entitlement = match (before.request(), command) {
-            (Some(r), _) => self.index_key.entitlement(&r.submitted.recipient, &r.submitted.scope),
+            (Some(r), _) => self.index_key.entitlement(&r.submitted.recipient, before.standing_scope().unwrap()),
             (None, Command::Submit(r)) => self.index_key.entitlement(r.recipient(), r.scope()),
             (None, _) => EntitlementId::v8([0; 16]),
         };
@@ -359,6 +385,7 @@ impl World {
             comment: Prose::new("looks right").ok(),
             authentication: None,
             signature: None,
+            list: None,
         })
     }
 

@@ -1,9 +1,12 @@
-//! Obligations as annotations of rules: `@jit_approvals("sre:1,dba:2")`, `@jit_max_duration("1h30m")`, `@jit_requires("mfa")`.
+//! Obligations as annotations of rules: `@jit_approvals("sre:1 then leads after 30m, dba:2")`, `@jit_approval_deadline("2h")`,
+//! `@jit_max_duration("1h30m")`, `@jit_justification("min 20, ticket INC-#, reference tickets")`, `@jit_owner_may_approve("true")`,
+//! `@jit_requires("mfa")`.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
 use jit_core::{
-    Code, Condition, Enforcement, GroupCount, GroupName, Quorum, Seconds,
+    Code, Condition, Enforcement, EscalationStep, GroupCount, GroupName, JustificationDemand, Quorum, Seconds,
+    SystemName,
     canonical::{self, Value},
     code, condition,
 };
@@ -19,13 +22,26 @@ static FLAGS: [(Code, Enforcement); 3] = [
 /// What a condition of one's own begins with, so that a misspelt one is not taken for it.
 const OWN: &str = "x_";
 /// The names that [`obligations`] reads.
-const KNOWN: [&str; 6] = ["approvals", "max_duration", "notify", "post_review", "requires", "source_address"];
+const KNOWN: [&str; 9] = [
+    "approval_deadline",
+    "approvals",
+    "justification",
+    "max_duration",
+    "notify",
+    "owner_may_approve",
+    "post_review",
+    "requires",
+    "source_address",
+];
 
 /// Reads one `@jit_…` annotation, which may demand several things; the name is without the `jit_`.
 pub(super) fn obligations(name: &str, text: &str) -> Result<Vec<RawObligation>, String> {
     Ok(match name {
         "approvals" => vec![raw(code!("approvals"), &approvals(text)?)?],
         "max_duration" => vec![raw(code!("max_duration"), &duration("max_duration", text)?)?],
+        "approval_deadline" => vec![raw(code!("approval_deadline"), &duration(name, text)?)?],
+        "justification" => vec![raw(code!("justification"), &justification(text)?)?],
+        "owner_may_approve" => vec![condition(&owner_may_approve(text)?)?],
         "requires" => requires(text)?.iter().map(condition).collect::<Result<_, _>>()?,
         "source_address" => {
             let (list, enforcement) = enforced(text, Enforcement::Target)?;
@@ -91,17 +107,62 @@ fn raw(kind: Code, properties: &impl serde::Serialize) -> Result<RawObligation, 
     Ok(RawObligation { kind, properties })
 }
 
+/// `group:count`, each with the groups that are asked when it does not answer: `sre:1 then leads after 30m then cto after 2h`.
 fn approvals(text: &str) -> Result<Quorum, String> {
     let mut groups = Vec::new();
+    let mut escalations = Vec::new();
     for part in text.split(',') {
-        let malformed =
-            || format!("@jit_approvals: {part:?} is not of the form group:count with a count of at least 1");
-        let (group, count) = part.trim().rsplit_once(':').ok_or_else(malformed)?;
+        let malformed = || {
+            format!(
+                "@jit_approvals: {part:?} is not of the form group:count with a count of at least 1, or group:count then group after 30m"
+            )
+        };
+        let mut steps = part.trim().split(" then ");
+        let (group, count) = steps.next().and_then(|first| first.rsplit_once(':')).ok_or_else(malformed)?;
         let digits = count.bytes().all(|b| b.is_ascii_digit());
         let count = count.parse::<NonZeroU16>().ok().filter(|_| digits).ok_or_else(malformed)?;
-        groups.push(GroupCount { group: GroupName::new(group).map_err(|e| e.to_string())?, count });
+        let group = GroupName::new(group).map_err(|e| e.to_string())?;
+        let step = |step: &str| {
+            let (to, after) = step.trim().split_once(" after ").ok_or_else(malformed)?;
+            let to = GroupName::new(to).map_err(|e| e.to_string())?;
+            Ok::<_, String>(EscalationStep { after: duration("approvals", after.trim())?, to })
+        };
+        let steps: Vec<EscalationStep> = steps.map(step).collect::<Result<_, _>>()?;
+        groups.push(GroupCount { group: group.clone(), count });
+        escalations.push((group, steps));
     }
-    Quorum::try_from(groups).map_err(|e| format!("@jit_approvals: {e}"))
+    let wrong = |e| format!("@jit_approvals: {e}");
+    let quorum = Quorum::try_from(groups).map_err(wrong)?;
+    escalations.into_iter().try_fold(quorum, |quorum, (group, steps)| quorum.escalating(&group, steps)).map_err(wrong)
+}
+
+/// `min 20`, `ticket INC-#`, `reference tickets`, separated by commas.
+fn justification(text: &str) -> Result<JustificationDemand, String> {
+    let mut demand = JustificationDemand::default();
+    for part in text.split(',') {
+        let malformed = || format!("@jit_justification: {part:?} is not min, ticket or reference with its value");
+        let (what, value) = part.trim().split_once(' ').ok_or_else(malformed)?;
+        demand = match (what, value.trim()) {
+            ("min", length) => {
+                let digits = length.bytes().all(|b| b.is_ascii_digit());
+                let length = length.parse().ok().filter(|length| digits && *length > 0).ok_or_else(malformed)?;
+                demand.and(&JustificationDemand::default().min_length(length))
+            }
+            ("ticket", pattern) => demand.ticket(pattern.parse().map_err(|e| format!("@jit_justification: {e}"))?),
+            ("reference", system) => demand.reference(SystemName::new(system.to_owned()).map_err(|e| e.to_string())?),
+            _ => return Err(malformed()),
+        };
+    }
+    Ok(demand)
+}
+
+/// The condition under which the owner of an agent may approve its request, on a rule that lets them approve.
+fn owner_may_approve(text: &str) -> Result<Condition, String> {
+    if text == "true" {
+        Ok(Condition { id: code!("owner_may_approve"), value: Value::Bool(true), enforcement: Enforcement::Broker })
+    } else {
+        Err(format!("@jit_owner_may_approve: {text:?} is not true"))
+    }
 }
 
 /// A duration such as `90s`, `30m`, `4h` or `1h30m`: units descending, each once.
@@ -148,6 +209,19 @@ mod tests {
     #[test]
     fn approvals_read_as_written() {
         assert_eq!(approvals("sre:1, dba:2").unwrap().groups().count(), 2);
+        let escalating = approvals("sre:1 then leads after 30m then cto after 1h30m, dba:2").unwrap();
+        let sre = GroupName::new("sre").unwrap();
+        let steps: Vec<_> = escalating.escalation(&sre).iter().map(|s| (s.to.as_str(), s.after.get())).collect();
+        assert_eq!(steps, [("leads", 1_800), ("cto", 5_400)]);
+        for bad in [
+            "sre:1 then",
+            "sre:1 then a",
+            "sre:1 then sre after 1m",
+            "sre:1 then b after 1m, b:1",
+            "sre:1 then a after 0s",
+        ] {
+            assert!(approvals(bad).is_err(), "{bad}");
+        }
         for bad in ["", "sre", "sre:0", "sre:-1", "sre:+1", "sre:1,sre:2", ":1", "sre:1,", "sre:70000"] {
             assert!(approvals(bad).is_err(), "{bad}");
         }
@@ -194,5 +268,16 @@ mod tests {
         ] {
             assert!(obligations(name, bad).is_err(), "{name} {bad}");
         }
+    }
+
+    #[test]
+    fn demands_on_justifications_read_as_written() {
+        let demand = justification("min 20, ticket INC-#, reference tickets").unwrap();
+        let by_hand = JustificationDemand::default().min_length(20).ticket("INC-#".parse().unwrap());
+        assert_eq!(demand, by_hand.reference(SystemName::new("tickets").unwrap()));
+        for bad in ["", "min", "min 0", "min -1", "ticket (a+)+", "reference", "max 3"] {
+            assert!(justification(bad).is_err(), "{bad}");
+        }
+        assert!(owner_may_approve("true").is_ok() && owner_may_approve("yes").is_err());
     }
 }

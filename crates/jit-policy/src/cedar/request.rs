@@ -42,6 +42,16 @@ fn context(input: &CanonicalInput) -> Result<Json, Code> {
     if let Some(principal) = &context.on_behalf_of {
         object.insert("on_behalf_of".to_owned(), reference(principal)?);
     }
+    if let Some(judging) = &context.judging {
+        let mut about = Map::new();
+        about.insert("requester".to_owned(), reference(&judging.requester)?);
+        about.insert("actions".to_owned(), json!(judging.actions));
+        about.insert("owner".to_owned(), json!(judging.owner));
+        if let Some(group) = &judging.group {
+            about.insert("group".to_owned(), json!(group));
+        }
+        object.insert("judging".to_owned(), Json::Object(about));
+    }
     if !parts.facts.is_empty() {
         let facts = parts.facts.iter().map(|(name, fact)| Ok((name.to_string(), plain(&fact.value)?)));
         object.insert("facts".to_owned(), Json::Object(facts.collect::<Result<_, Code>>()?));

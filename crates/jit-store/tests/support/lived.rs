@@ -98,7 +98,7 @@ pub(crate) fn events(world: &World, number: u64) -> Vec<Event> {
     let fingerprint = ExternalDigest::from_bytes([u8::try_from(number % 256).unwrap(); 32]);
     vec![
         request.to_submitted().into(),
-        PolicyEvaluated { purpose: EvaluationPurpose::Request, decision, input: None }.into(),
+        PolicyEvaluated { purpose: EvaluationPurpose::Request, decision, input: None, about: None }.into(),
         ApprovalRecorded {
             approver: person("approver"),
             method: ApprovalMethod::QuorumMember,
@@ -110,6 +110,9 @@ pub(crate) fn events(world: &World, number: u64) -> Vec<Event> {
             comment: None,
             authentication: None,
             signature: None,
+            list: None,
+            eligibility: None,
+            next: None,
         }
         .into(),
         GrantApproved {
