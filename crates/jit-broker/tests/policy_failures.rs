@@ -56,7 +56,7 @@ impl PolicySnapshot for Demanding {
         let properties = Value::parse(br#"{"of":"a priest"}"#).unwrap();
         RawEvaluation {
             permitted: true,
-            determining: vec![DeterminingRule { rule: RuleId::new("all").unwrap(), effect: Effect::Permit }],
+            determining: vec![DeterminingRule::new(RuleId::new("all").unwrap(), Effect::Permit)],
             errors: Vec::new(),
             obligations: vec![RawObligation { kind: code!("blessing"), properties }],
         }

@@ -1,5 +1,7 @@
 //! What a policy decided: the outcome, the rules that determined it, and what it demands.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
     code,
     digest::PolicyDigest,
     obligation::Obligations,
-    text::{Code, RuleId, Version},
+    text::{Code, PolicyPath, RuleId, Version},
 };
 
 /// The outcome of an evaluation. Everything that is not `Permit` denies (INV-12).
@@ -40,6 +42,26 @@ pub struct DeterminingRule {
     pub rule: RuleId,
     /// What it says.
     pub effect: Effect,
+    /// Where it stands, if the engine can tell which of its lines were evaluated.
+    pub site: Option<RuleSite>,
+}
+
+impl DeterminingRule {
+    /// A rule of an engine that does not say where it stands.
+    #[must_use]
+    pub fn new(rule: RuleId, effect: Effect) -> Self {
+        Self { rule, effect, site: None }
+    }
+}
+
+/// Where a rule stands in its snapshot, and which of its lines were evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSite {
+    /// The file.
+    pub file: PolicyPath,
+    /// The lines, counted from 1.
+    pub lines: BTreeSet<u32>,
 }
 
 /// An error during evaluation, as a stable code. Messages of engines change between versions and are not evidence.

@@ -123,6 +123,8 @@ texts! {
     ResourceKind = "resource kind", 64, token;
     /// One rule of a policy.
     RuleId = "rule id", 128, token;
+    /// The path of a file in a policy snapshot.
+    PolicyPath = "policy path", 255, printable;
     /// A retention class, declared before use.
     RetentionClass = "retention class", 64, token;
     /// An external system: a ticket system, an identity provider, a cloud.

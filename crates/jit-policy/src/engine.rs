@@ -44,6 +44,38 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
+    /// A construct in a policy file is not accepted.
+    #[error("{path:?}:{line}: {reason}")]
+    Construct {
+        /// Which file.
+        path: FilePath,
+        /// In which line, counted from 1.
+        line: u32,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file that is no policy, or data that does not read.
+    #[error("{path:?}: {reason}")]
+    Data {
+        /// Which file.
+        path: FilePath,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No policy file has what is asked of the bundle.
+    #[error("no rule makes {want}")]
+    Entrypoint {
+        /// The entrypoint.
+        want: String,
+    },
+    /// More policy text, rules or nesting than is evaluated safely.
+    #[error("{what}: more than {max}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
     /// There is no rule.
     #[error("bundle has no rule")]
     NoRule,
@@ -110,6 +142,21 @@ impl RawEvaluation {
     #[must_use]
     pub fn failed(code: Code) -> Self {
         Self { errors: vec![EvaluationError { code, rule: None }], ..Self::default() }
+    }
+
+    /// This and what was found about another action of the same request: everything must be permitted, and what permits one
+    /// action does not determine that another is denied.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut both = Self { permitted: self.permitted && other.permitted, ..Self::default() };
+        for one in [self, other] {
+            if one.permitted == both.permitted {
+                both.determining.extend(one.determining);
+                both.obligations.extend(one.obligations);
+            }
+            both.errors.extend(one.errors);
+        }
+        both
     }
 }
 

@@ -1,9 +1,14 @@
 //! From what an engine says to a decision that is evidence. Engines cannot go around it.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use jit_core::{
     Code, Decision, DeterminingRule, Effect, Engine, EvaluationError, Obligation, Obligations, Outcome, RuleId,
+    RuleSite,
     canonical::{self, Object, Value},
     code,
 };
@@ -55,7 +60,7 @@ impl Evaluator {
         if !input.parts().unavailable.is_empty() {
             errors.insert(failure(code!("fact_unavailable")));
         }
-        let determining: BTreeSet<DeterminingRule> = raw.determining.iter().cloned().collect();
+        let determining = each_once(&raw.determining);
         for rule in determining.iter().map(|d| &d.rule).chain(raw.errors.iter().filter_map(|e| e.rule.as_ref())) {
             if !self.document().manifest().has_rule(rule) {
                 errors.insert(EvaluationError { code: code!("unknown_rule"), rule: Some(rule.clone()) });
@@ -91,6 +96,21 @@ impl fmt::Debug for Evaluator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Evaluator").field("policy", &self.document().digest()).finish_non_exhaustive()
     }
+}
+
+/// The rules, each once: what determined two actions was evaluated twice, and has the lines of both.
+fn each_once(found: &[DeterminingRule]) -> BTreeSet<DeterminingRule> {
+    let mut rules: BTreeMap<(&RuleId, Effect), Option<RuleSite>> = BTreeMap::new();
+    for DeterminingRule { rule, effect, site } in found {
+        let known = rules.entry((rule, *effect)).or_default();
+        match (known.as_mut(), site) {
+            (Some(known), Some(site)) if known.file == site.file => known.lines.extend(&site.lines),
+            // A rule stands in one file; whoever says two is heard once, whatever the order.
+            _ => *known = known.take().max(site.clone()),
+        }
+    }
+    let once = |((rule, effect), site): ((&RuleId, Effect), _)| DeterminingRule { rule: rule.clone(), effect, site };
+    rules.into_iter().map(once).collect()
 }
 
 fn failure(code: Code) -> EvaluationError {

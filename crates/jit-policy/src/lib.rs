@@ -18,7 +18,7 @@
 //!
 //! # Features
 //!
-//! `cedar`: the adapter for Cedar. Off by default: the engine takes minutes to compile.
+//! `cedar`: the adapter for Cedar; `rego`: the adapter for Rego, by regorus. Off by default: the engines take minutes to compile.
 
 mod backtest;
 mod bundle;
@@ -33,6 +33,8 @@ mod facts;
 mod input;
 mod lint;
 mod provenance_facts;
+#[cfg(feature = "rego")]
+pub mod rego;
 mod replay;
 mod snapshot;
 

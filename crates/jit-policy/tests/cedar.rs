@@ -113,7 +113,7 @@ fn every_action_must_be_permitted_and_the_strictest_demands_win() {
 fn a_forbid_wins_and_is_named() {
     let decision = decide(&format!("{READ}{NEVER}"), "db:prod/payroll", &["read"]);
     assert_eq!(decision.outcome, Outcome::Deny);
-    assert_eq!(decision.determining, [DeterminingRule { rule: rule("never"), effect: Effect::Forbid }]);
+    assert_eq!(decision.determining, [DeterminingRule::new(rule("never"), Effect::Forbid)]);
     assert_eq!(decision.obligations, Obligations::default());
 }
 

@@ -32,7 +32,7 @@ fn whatever_is_wrong_makes_it_indeterminate_and_says_which() {
     let permitted =
         |determining: Vec<DeterminingRule>| RawEvaluation { permitted: true, determining, ..Default::default() };
     let with = |obligations: Vec<RawObligation>| RawEvaluation { obligations, ..permitted(vec![permit("a")]) };
-    let forbid = DeterminingRule { rule: rule("b"), effect: Effect::Forbid };
+    let forbid = DeterminingRule::new(rule("b"), Effect::Forbid);
     let error = EvaluationError { code: code!("rule_error"), rule: Some(rule("b")) };
     for (says, code) in [
         (permitted(vec![]), "permit_without_rule"),

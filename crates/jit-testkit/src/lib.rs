@@ -6,7 +6,7 @@
 //! - [`MemoryTarget`]: an issuer with a target in memory, that prepares, fails or stays silent as told.
 //! - [`EffectCounter`]: how often a target was made to act, by credential (INV-20).
 //! - [`Canary`]: whether a planted secret is in bytes, texts or files, in any usual spelling (INV-02, INV-17).
-//! - [`conformance`]: what every implementation of [`Backend`](jit_store::Backend) and of [`CredentialIssuer`](jit_issuer::CredentialIssuer) must do, for ours and for any other.
+//! - [`conformance`]: what every implementation of [`Backend`](jit_store::Backend), of [`CredentialIssuer`](jit_issuer::CredentialIssuer) and of [`PolicyEngine`](jit_policy::PolicyEngine) must do, for ours and for any other.
 //! - [`FailingBackend`]: a database that fails at the k-th call, before or after its effect.
 //! - [`KillPoint`]: a process that is killed at the k-th moment at which something outside it changes.
 //! - `load` (feature `load`): writers that append without pause, and what must hold afterwards.

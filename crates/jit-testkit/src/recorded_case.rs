@@ -239,7 +239,7 @@ fn evaluated(conditions: &[Condition]) -> EvaluatedDecision {
             adapter: version("1"),
         },
         default_applied: false,
-        determining: vec![DeterminingRule { rule: RuleId::new("on-call").expect("a rule"), effect: Effect::Permit }],
+        determining: vec![DeterminingRule::new(RuleId::new("on-call").expect("a rule"), Effect::Permit)],
         errors: Vec::new(),
         obligations: Obligations::merge(demands).expect("obligations"),
     };

@@ -127,7 +127,7 @@ impl PolicySnapshot for TableSnapshot {
         let properties = Value::parse(br#"[{"group":"leads","count":1}]"#).unwrap();
         RawEvaluation {
             permitted,
-            determining: vec![DeterminingRule { rule: RuleId::new("oncall").unwrap(), effect }],
+            determining: vec![DeterminingRule::new(RuleId::new("oncall").unwrap(), effect)],
             errors: Vec::new(),
             obligations: vec![RawObligation { kind: Code::new("approvals").unwrap(), properties }],
         }

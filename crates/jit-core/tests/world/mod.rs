@@ -130,7 +130,7 @@ pub fn decision(outcome: Outcome, obligations: impl IntoIterator<Item = Obligati
         policy: policy(),
         engine: Engine { name: word("test"), version: version("1"), language: version("1"), adapter: version("1") },
         default_applied: false,
-        determining: vec![DeterminingRule { rule: RuleId::new("on-call").unwrap(), effect }],
+        determining: vec![DeterminingRule::new(RuleId::new("on-call").unwrap(), effect)],
         errors: (outcome == Outcome::Indeterminate).then_some(failed).into_iter().collect(),
         obligations: Obligations::merge(obligations).unwrap(),
     };

@@ -47,6 +47,8 @@ pub const BASE_SCHEMA: &str = include_str!("base.cedarschema");
 
 /// The stack on which policies are evaluated, in bytes.
 const EVALUATION_STACK: usize = 2 << 20;
+/// What each entity of the input adds: Cedar follows a chain of parents by calling itself.
+const ENTITY_STACK: usize = 16 << 10;
 
 /// What a bundle asks of Cedar.
 pub const ENTRYPOINT: Code = code!("is_authorized");
@@ -143,7 +145,8 @@ impl PolicySnapshot for CedarSnapshot {
 
     /// Cedar gives up, and so denies, when little stack is left. The same stack for every caller makes a decision repeatable.
     fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
-        stacker::grow(EVALUATION_STACK, || self.evaluate_here(input))
+        let entities = input.parts().entities.len().saturating_mul(ENTITY_STACK);
+        stacker::grow(EVALUATION_STACK.saturating_add(entities), || self.evaluate_here(input))
     }
 
     fn explain(&self, input: &CanonicalInput) -> Vec<RuleExplanation> {
@@ -163,44 +166,42 @@ impl CedarSnapshot {
             Ok(entities) => entities,
             Err(code) => return RawEvaluation::failed(code),
         };
-        let mut all = RawEvaluation { permitted: true, ..RawEvaluation::default() };
+        let mut found: Option<RawEvaluation> = None;
         for action in &input.parts().actions {
             let request = match request::request(input, action, &self.schema) {
                 Ok(request) => request,
                 Err(code) => return RawEvaluation::failed(code),
             };
             let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
-            self.add(&mut all, &response);
+            let one = self.found(&response);
+            found = Some(match found {
+                Some(all) => all.and(one),
+                None => one,
+            });
         }
-        all
+        found.unwrap_or_default()
     }
 
-    /// Adds what Cedar said about one action: everything must be permitted, and every rule counts.
-    fn add(&self, all: &mut RawEvaluation, response: &Response) {
-        let permitted = response.decision() == CedarDecision::Allow;
-        if !permitted && all.permitted {
-            // What permitted another action does not determine a denial.
-            all.determining.clear();
-            all.obligations.clear();
-        }
-        let counts = permitted == all.permitted || !permitted;
-        all.permitted &= permitted;
+    /// What Cedar said about one action.
+    fn found(&self, response: &Response) -> RawEvaluation {
+        let mut found =
+            RawEvaluation { permitted: response.decision() == CedarDecision::Allow, ..RawEvaluation::default() };
         for id in response.diagnostics().reason() {
             let known = RuleId::new(AsRef::<str>::as_ref(id)).ok().and_then(|rule| self.rules.get_key_value(&rule));
             match known {
-                Some((rule, known)) if counts => {
-                    all.determining.push(DeterminingRule { rule: rule.clone(), effect: known.effect });
-                    all.obligations.extend(known.obligations.iter().cloned());
+                Some((rule, known)) => {
+                    found.determining.push(DeterminingRule::new(rule.clone(), known.effect));
+                    found.obligations.extend(known.obligations.iter().cloned());
                 }
-                Some(_) => {}
-                None => all.errors.push(EvaluationError { code: code!("unknown_rule"), rule: None }),
+                None => found.errors.push(EvaluationError { code: code!("unknown_rule"), rule: None }),
             }
         }
         // A forbid that errors is skipped by Cedar, which would fail open: any error makes the whole indeterminate.
         for error in response.diagnostics().errors() {
             let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
             let rule = RuleId::new(AsRef::<str>::as_ref(error.policy_id())).ok();
-            all.errors.push(EvaluationError { code: code!("rule_error"), rule });
+            found.errors.push(EvaluationError { code: code!("rule_error"), rule });
         }
+        found
     }
 }

@@ -63,7 +63,7 @@ pub fn rule(id: &str) -> RuleId {
 }
 
 pub fn permit(id: &str) -> DeterminingRule {
-    DeterminingRule { rule: rule(id), effect: Effect::Permit }
+    DeterminingRule::new(rule(id), Effect::Permit)
 }
 
 /// A third party's snapshot that says whatever it is told to, right or wrong.

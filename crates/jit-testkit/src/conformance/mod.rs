@@ -3,6 +3,7 @@
 pub mod backend;
 mod case;
 pub mod issuer;
+pub mod policy;
 mod polls;
 
 pub(crate) use case::block_on;
