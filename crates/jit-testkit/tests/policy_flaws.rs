@@ -297,10 +297,8 @@ impl ToySnapshot {
                         permits.obligations.extend(demands.iter().map(|text| demand(text)));
                     }
                 }
-                Line::Forbid { id, resource } if self.flaw != IgnoresForbid => {
-                    if self.covers(resource, input) {
-                        forbids.determining.push(DeterminingRule::new(id.clone(), Effect::Forbid));
-                    }
+                Line::Forbid { id, resource } if self.flaw != IgnoresForbid && self.covers(resource, input) => {
+                    forbids.determining.push(DeterminingRule::new(id.clone(), Effect::Forbid));
                 }
                 Line::Broken { id } if self.flaw != SkipsErrors => {
                     permits.errors.push(EvaluationError { code: code!("broken"), rule: Some(id.clone()) });
