@@ -76,8 +76,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 seen.push(match company.tools.call(&call, token, now) {
                     Ok(done) => {
                         println!("  the tool answers {}", done.answer);
-                        if let (Some((credential, used)), Some(held)) = (done.used, &held) {
-                            company.broker.observe(held.case, credential, used).await?;
+                        if let Some(used) = &done.used {
+                            let recorded = company.broker.observe(used).await?;
+                            let explained = recorded.is_some_and(|recorded| recorded.findings.is_empty());
+                            println!("  the use is {}", if explained { "on record" } else { "not explained" });
                         }
                         Seen::Answered(done.answer)
                     }

@@ -1,7 +1,8 @@
 //! The tools: one that anybody may call, and one that checks a token itself before it moves money.
 
-use jit_core::{AccessObserved, CredentialId, PrincipalId, Prose, SpiffeId, SystemName, Timestamp, code};
+use jit_core::{AccessObserved, PrincipalId, Prose, SpiffeId, SystemName, Timestamp, code};
 use jit_identity::{TokenError, TokenIssuer, Verified};
+use jit_issuer::{ObservedUse, UseBinding};
 use serde_json::{Value, json};
 
 use crate::agent::{Call, Need};
@@ -23,7 +24,7 @@ pub(crate) enum ToolError {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) answer: Value,
-    pub(crate) used: Option<(CredentialId, AccessObserved)>,
+    pub(crate) used: Option<ObservedUse>,
 }
 
 /// The tools, and whose tokens they believe.
@@ -56,13 +57,17 @@ impl Tools {
         }
         let credential =
             verified.facts().id.as_ref().and_then(|id| id.as_str().parse().ok()).ok_or(ToolError::NotForThis)?;
-        let used = AccessObserved {
+        let event = AccessObserved {
             system: SystemName::new("payments.example").map_err(|_| ToolError::Unknown)?,
             occurred_at: now,
             act: code!("refund"),
             detail: Prose::new(format!("refunded order {order}")).ok(),
+            // It knows its caller by the token alone, and keeps no log with lines.
+            by: None,
+            line: None,
         };
-        Ok(Done { answer: json!({ "refunded": order }), used: Some((credential, used)) })
+        let used = ObservedUse { binding: UseBinding::Credential(credential), event };
+        Ok(Done { answer: json!({ "refunded": order }), used: Some(used) })
     }
 }
 

@@ -49,6 +49,7 @@ mod scan;
 mod self_check;
 mod story;
 mod trace;
+mod usage;
 mod verify;
 #[cfg(feature = "witness")]
 mod witness;
@@ -65,6 +66,7 @@ pub use scan::{Scan, ScanError, scan_log, scan_records};
 pub use self_check::{Lag, Problem, SelfCheck, SelfCheckState, SelfChecked};
 pub use story::{Basis, OpenMatter, Story, StoryLine};
 pub use trace::{Traced, trace};
+pub use usage::{CredentialUsage, ObservedAccess, Usage, UsageError, usage};
 pub use verify::{
     AbsentPart, Claims, Examination, ExaminedRecord, Failure, Notice, Place, Reason, RecordReport, Report, Standing,
     StreamReport, StreamState, Verdict, VerifyOptions, verify,

@@ -56,6 +56,7 @@ pub use error::BrokerError;
 pub use extending::Extension;
 pub use issuing::Issued;
 pub use obliging::{OverdueObligation, OverduePage};
+pub use observing::RecordedUse;
 pub use reconciling::Reconciled;
 pub use reviewing::PolicyReviewError;
 pub use submitting::Submitted;

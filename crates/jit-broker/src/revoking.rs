@@ -4,7 +4,9 @@ use jit_core::{
     Case, CaseCredential, CaseId, Code, Command, CredentialDescriptor, CredentialId, Event, IdempotencyKey, IssuerName,
     MintState, PrincipalId, Prose, RevocationOutcome, RevocationState, Timestamp, code,
 };
-use jit_issuer::{CredentialIssuer, Observed, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome};
+use jit_issuer::{
+    CredentialIssuer, ObserveError, Observed, ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
+};
 
 use crate::{alarming::Irrevocable, broker::Broker, error::BrokerError, issuing::backoff, turn::Turn};
 
@@ -211,6 +213,12 @@ impl Broker {
         let query = ReconcileQuery::new(credential, known.intended.clone());
         let observed = match self.patiently(issuer.reconcile(&query)).await {
             Some(Ok(observed)) => observed,
+            // Its target has no list: nobody can find out, and after its end there is nothing to find.
+            Some(Err(ObserveError::Unsupported)) if known.dies_at().is_some_and(|at| at <= self.clock.now().at) => {
+                let died = Command::MintReconciled { credential, existing: None, finding: code!("died_unobserved") };
+                self.outcome_turn(id, &died).await?;
+                return Ok(());
+            }
             // It stays unknown, and due; the lease passes it on.
             unknown => {
                 let error = unknown.and_then(Result::err).map(|error| error.to_string());

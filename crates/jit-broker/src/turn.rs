@@ -9,7 +9,7 @@ use jit_store::{AppendError, AppendRequest, Appended};
 use crate::{broker::Broker, error::BrokerError};
 
 /// How often a turn is tried when others write to the same case.
-pub(crate) const MAX_CONFLICTS: usize = 16;
+const MAX_CONFLICTS: usize = 16;
 /// How often the log is asked when nobody knows whether records were appended.
 const MAX_UNKNOWN: usize = 3;
 /// How many steps follow by themselves in one turn at most.

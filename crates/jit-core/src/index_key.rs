@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::{
-    ids::{CaseId, CommandId, EntitlementId, WriterId},
+    event::AccessObserved,
+    ids::{CaseId, CommandId, CredentialId, EntitlementId, WriterId},
     principal::PrincipalId,
     record::StreamId,
     scope::Scope,
@@ -32,6 +33,21 @@ impl IndexKey {
     pub fn command_in(&self, case: CaseId, by: &PrincipalId, key: &IdempotencyKey) -> CommandId {
         let by = by.to_string();
         CommandId::v8(self.id(b"command in case", &[case.as_bytes(), by.as_bytes(), key.as_str().as_bytes()]))
+    }
+
+    /// The id under which a use of a credential is recorded: a line of a system's log that is read twice gives the same id.
+    #[must_use]
+    pub fn observed_use(&self, credential: CredentialId, used: &AccessObserved) -> CommandId {
+        let system = used.system.as_str().as_bytes();
+        let id = match &used.line {
+            Some(line) => self.id(b"use by line", &[credential.as_bytes(), system, line.as_bytes()]),
+            None => {
+                let (at, act) = (used.occurred_at.to_string(), used.act.as_str().as_bytes());
+                let detail = used.detail.as_ref().map_or("", |detail| detail.as_str()).as_bytes();
+                self.id(b"use", &[credential.as_bytes(), system, at.as_bytes(), act, detail])
+            }
+        };
+        CommandId::v8(id)
     }
 
     /// The case that a submitting command opens, so that record 0 of its stream is the lock against submitting twice.

@@ -46,6 +46,8 @@ pub enum LookupFamily {
     Orphan,
     /// Credentials that stand for one shared state of a target, by issuer and name there.
     Shared,
+    /// Uses of access, by the credential that was used.
+    Use,
 }
 
 impl LookupFamily {
@@ -66,6 +68,7 @@ impl LookupFamily {
             Self::Policy => "policy",
             Self::Orphan => "orphan",
             Self::Shared => "shared",
+            Self::Use => "use",
         }
     }
 }
@@ -229,6 +232,7 @@ pub fn project(record: &Record) -> Projection {
         Event::GrantDenied(_) | Event::RequestWithdrawn(_) | Event::RequestLapsed(_) => {
             p.done.extend([due(DueTask::Lapse), due(DueTask::Approvals)]);
         }
+        Event::AccessObserved(_) => p.lookups.extend(credential.map(|id| Lookup::new(LookupFamily::Use, id))),
         Event::SignalReceived(e) => p.lookups.push(Lookup::external(&e.system, &e.id)),
         Event::OrphanFound(e) => p.lookups.push(Lookup::orphan(&e.issuer, &e.name)),
         Event::OrphanEnded(e) => p.lookups.push(Lookup::orphan(&e.issuer, &e.name)),

@@ -17,8 +17,8 @@
 //! Whoever writes an issuer implements [`CredentialIssuer`] and reads its contract. This crate never records anything, never reads a
 //! clock, and has no way to mint without authorisation.
 //!
-//! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `jwt` gives `jwt::JwtIssuer`, short-lived
-//! JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles;
+//! Features, all off by default: `keys` gives `key::SigningKey` and `key::LocalKey`; `pkcs11` gives `key::Pkcs11Key`, a key in a
+//! token; `jwt` gives `jwt::JwtIssuer`, short-lived JSON Web Tokens; `postgres` gives `postgres::PostgresIssuer`, dynamic roles;
 //! `postgres-membership` gives `postgres::membership::PostgresMembershipIssuer`, membership of somebody's own role in a prepared one;
 //! `ldap` gives `ldap::LdapGroupIssuer`, membership in groups of a directory; `x509` gives `x509::X509Issuer`, short-lived
 //! X.509 certificates for workloads; `ssh` gives `ssh::SshIssuer`, OpenSSH user certificates and key revocation lists; `observation`
@@ -34,7 +34,10 @@ mod observing;
 mod orphan;
 mod reason;
 mod revoking;
+#[cfg(any(feature = "postgres", feature = "observation"))]
+mod role_name;
 mod sealed;
+mod used;
 
 #[cfg(feature = "keys")]
 pub mod key;
@@ -66,3 +69,4 @@ pub use orphan::OrphanAuthorization;
 pub use reason::{CredentialReason, ReasonError};
 pub use revoking::{RevokeAuthorization, RevokeBasis, RevokeError, RevokeOutcome};
 pub use sealed::{MAX_SECRET, Sealed, Secret, SecretError};
+pub use used::{ObservedUse, UseBinding};

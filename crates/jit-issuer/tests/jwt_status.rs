@@ -15,10 +15,10 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use jit_core::{
     Command, CredentialId, EndBy, ExternalDigest, ExternalId, HolderKey, Identity, Issuer, IssuerName, PrincipalId,
-    Record, Recorded, RevocationOutcome, Timestamp, code,
+    Record, Recorded, RevocationOutcome, SystemName, Timestamp, code,
 };
 use jit_issuer::{
-    CredentialIssuer as _, Observed, ReconcileQuery, RevokeAuthorization, RevokeOutcome,
+    CredentialIssuer as _, Observed, ReconcileQuery, RevokeAuthorization, RevokeOutcome, UseBinding,
     jwt::{JwtIssuer, KeySchedule, LIST_LEN},
     key::KeyAlgorithm,
 };
@@ -151,6 +151,14 @@ async fn introspection_answers_as_the_evidence_stands() {
     let window = minted.descriptor.window;
     assert!(issuer.introspect(case.case(), id, window.end().saturating_sub(Duration::from_micros(1))).is_active());
     assert_eq!(answer(&case, id, window.end()), inactive, "expired");
+
+    // The question is evidence of a use, by whom its asker knows.
+    let system = || SystemName::new("orders-api").unwrap();
+    let presenter = Identity::new("idp.example", "u-7").map(PrincipalId::Identity).unwrap();
+    let used = issuer.introspect(case.case(), id, start).observed(system(), Some(presenter.clone())).unwrap();
+    assert_eq!((used.binding, used.event.occurred_at), (UseBinding::Credential(id), start));
+    assert_eq!((used.event.act.as_str(), used.event.by), ("token_introspected", Some(presenter)));
+    assert_eq!(issuer.introspect(case.case(), id, window.end()).observed(system(), None), None);
     assert_eq!(answer(&case, id, start.saturating_sub(Duration::from_secs(1))), inactive, "not yet valid");
     assert!(
         !support::issuer(KeyAlgorithm::Ed25519, 1)

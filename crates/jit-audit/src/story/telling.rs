@@ -148,7 +148,10 @@ pub(super) fn tell(event: &Event, header: &Header) -> (String, Vec<String>) {
         }
         Event::CommandRefused(e) => (format!("{} tried to {}; refused: {}", who(&e.by), e.act, e.code), Vec::new()),
         Event::AccessObserved(e) => {
-            (format!("{} reports that the access was used at {}: {}", e.system, e.occurred_at, e.act), Vec::new())
+            let by = e.by.as_ref().map(|by| format!("by {}", who(by)));
+            let detail = said("logged", e.detail.as_ref().map(|d| d.as_str()));
+            let text = format!("{} reports that the access was used at {}: {}", e.system, e.occurred_at, e.act);
+            (text, by.into_iter().chain(detail).collect())
         }
         Event::EntitlementChanged(e) => {
             let text =

@@ -175,6 +175,10 @@ impl Case {
             Event::ObligationOverdue(e) => self.obligations.get_mut(&e.obligation)?.overdue = true,
             Event::ObligationClosed(e) => self.obligations.get_mut(&e.obligation)?.closed = true,
             Event::ConditionReported(e) => self.fold_report(leaf, e),
+            Event::AccessObserved(_) => {
+                self.uses = self.uses.saturating_add(1);
+                header.refs.credential.is_none_or(|id| self.credentials.contains_key(&id)).then_some(())?;
+            }
             Event::CaseClosed(_) => self.closed = true,
             Event::CredentialIntended(e) => {
                 let fresh = CaseCredential {

@@ -9,7 +9,7 @@ use crate::{
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::Decision,
     digest::LeafHash,
-    event::Event,
+    event::{AccessObserved, Event},
     holder_key::HolderKey,
     ids::{CredentialId, EntitlementId, GrantId, ObligationId},
     justification::Justification,
@@ -391,6 +391,13 @@ pub enum Command {
         by: PrincipalId,
         /// The decision.
         evaluated: EvaluatedDecision,
+    },
+    /// Record that the access was used, as its target says.
+    Observe {
+        /// With which credential.
+        credential: CredentialId,
+        /// What the target says.
+        used: AccessObserved,
     },
     /// Close an obligation.
     CloseObligation {

@@ -46,9 +46,9 @@ impl Case {
             .approved
             .remainder(now.saturating_sub(backdate))
             .and_then(|w| w.shortened_to(longest))
-            .ok_or(closed.clone())?;
+            .ok_or(closed)?;
         if window.end().since(now) < Duration::from_secs(capabilities.min_ttl_s.into()) {
-            return Err(closed);
+            return Err(Refusal::TooShort(capabilities.min_ttl_s));
         }
         Ok(window)
     }

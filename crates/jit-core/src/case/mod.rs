@@ -15,6 +15,7 @@ mod extending;
 mod judging;
 mod minting;
 mod obliging;
+mod observing;
 mod opening;
 mod recording;
 mod refusal;
@@ -32,6 +33,7 @@ pub use command::{
 pub use conditions::ReportedCondition;
 pub use entitlement::{Entitlement, EntitlementError};
 pub use extending::{CaseExtension, ExtensionState, MAX_EXTENSIONS};
+pub use observing::{MAX_USES, UseFinding};
 pub use recording::{RecordCaseError, StepOrigin};
 pub use refusal::Refusal;
 
@@ -339,6 +341,7 @@ pub struct Case {
     reported: conditions::Reported,
     commands: BTreeMap<CommandId, Event>,
     refusals: usize,
+    uses: usize,
 }
 
 impl Case {
@@ -370,6 +373,7 @@ impl Case {
             reported: BTreeMap::new(),
             commands: BTreeMap::new(),
             refusals: 0,
+            uses: 0,
         }
     }
 

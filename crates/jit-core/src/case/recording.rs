@@ -93,6 +93,7 @@ impl Case {
             Command::ObligationOverdue { obligation } => self.obligation_overdue(*obligation, context),
             Command::Announced { channel, failure, retry_at } => self.announced(channel, failure.as_ref(), *retry_at),
             Command::JudgeReviewer { by, evaluated } => self.judge_reviewer(by, evaluated),
+            Command::Observe { credential, used } => self.observe(*credential, used),
             Command::CloseObligation { obligation, by, finding, text } => {
                 self.close_obligation(*obligation, by, finding, text.as_ref(), context)
             }
@@ -205,6 +206,7 @@ impl Case {
                 refs.approvals = self.approval_leaves(self.standing_decisions());
                 refs.cause = known.map(|c| c.intended_leaf);
             }
+            Event::AccessObserved(_) => refs.cause = known.map(|c| c.intended_leaf),
             Event::RevocationIntended(_) | Event::CredentialHandedOver(_) => {
                 refs.cause = end_leaf.or(known.map(|c| c.latest))
             }

@@ -87,6 +87,9 @@ pub enum Refusal {
         /// The moment of the command.
         now: Timestamp,
     },
+    /// The issuer's target gives nothing for so short a time.
+    #[error("what is left of the approved window is shorter than the {0} s that the issuer can mint")]
+    TooShort(u32),
     /// Not due yet.
     #[error("not due before {0}")]
     NotDue(Timestamp),
@@ -150,6 +153,9 @@ pub enum Refusal {
     /// A condition must be enforced before anything is minted, and nobody has reported that it was.
     #[error("condition {0} is not reported as enforced")]
     ConditionUnmet(Code),
+    /// The case takes no more of them; they are recorded beside it.
+    #[error("too many uses of the access are on record in the case")]
+    TooManyUses,
     /// Something is still open.
     #[error("case cannot be closed yet")]
     NotSettled,
@@ -181,6 +187,7 @@ impl Refusal {
             Self::NoAnnouncement => code!("no_announcement"),
             Self::Content => code!("content"),
             Self::WindowNotOpen { .. } => code!("window_not_open"),
+            Self::TooShort(_) => code!("too_short"),
             Self::NotDue(_) => code!("not_due"),
             Self::BeyondApproved => code!("beyond_approved"),
             Self::NoLongerPermitted => code!("no_longer_permitted"),
@@ -202,6 +209,7 @@ impl Refusal {
             Self::Barred(_) => code!("barred"),
             Self::NoSuchCondition(_) => code!("no_such_condition"),
             Self::ConditionUnmet(_) => code!("condition_unmet"),
+            Self::TooManyUses => code!("too_many_uses"),
             Self::NotSettled => code!("not_settled"),
         }
     }

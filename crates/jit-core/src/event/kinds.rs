@@ -9,7 +9,7 @@ use crate::{
     canonical::{self, CanonicalError, Value},
     credential::{CredentialDescriptor, IssuerCapabilities},
     decision::{Decision, EvaluationPurpose},
-    digest::{LeafHash, PolicyDigest},
+    digest::{ExternalDigest, LeafHash, PolicyDigest},
     ending::{EndSelector, Ending},
     external::ExternalRef,
     governance::{HoldSelector, IndexRange, LogPredecessor, RetentionTerms, TargetAct},
@@ -341,8 +341,8 @@ events! {
         /// When it dies by itself; absent if it does not.
         keep until: Option<Timestamp>,
     }
-    /// The access was used, as the target says.
-    AccessObserved = "access.observed" in Case {
+    /// The access was used, as the target says. In a stream of its own where the case is closed, or has enough of them.
+    AccessObserved = "access.observed" in CaseOrOps {
         /// The system that says so.
         keep system: SystemName,
         /// When.
@@ -351,6 +351,10 @@ events! {
         keep act: Code,
         /// What the target logged.
         personal detail: Prose,
+        /// Whom the target took the user for, where it knows that by other means than the credential.
+        keep by: Option<PrincipalId>,
+        /// SHA-256 of the target's line.
+        personal line: ExternalDigest,
     }
     /// An emergency was declared.
     BreakGlassInvoked = "break_glass.invoked" in Case {

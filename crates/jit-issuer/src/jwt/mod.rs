@@ -177,11 +177,12 @@ impl JwtIssuer {
     #[must_use]
     pub fn introspect<'a>(&'a self, case: &'a Case, credential: CredentialId, at: Timestamp) -> Introspection<'a> {
         let working = introspection::working(case, credential, at).filter(|found| found.issuer == self.name);
-        Introspection::new(working.and_then(|descriptor| {
+        let claims = working.and_then(|descriptor| {
             let status = self.status.as_ref().zip(descriptor.serial.as_str().parse().ok());
             let status = status.map(|(lists, place)| lists.claim(place));
             Claims::new(&Facts::issued(case, descriptor)?, self.voice(), descriptor.window, status).ok()
-        }))
+        });
+        Introspection::new(claims, credential, at)
     }
 
     fn voice(&self) -> (&Issuer, &ExternalId, &Profile) {

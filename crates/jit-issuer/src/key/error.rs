@@ -78,3 +78,114 @@ pub enum KeyError {
         source: Box<KeyError>,
     },
 }
+
+/// A key in a PKCS#11 token cannot be used. Never names the PIN.
+#[cfg(feature = "pkcs11")]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Pkcs11Error {
+    /// The library cannot be loaded or initialised.
+    #[error("PKCS#11 library {} cannot be used", path.display())]
+    Library {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No initialised token has this label.
+    #[error("no token is labelled {token:?}")]
+    NoToken {
+        /// The label.
+        token: String,
+    },
+    /// Several tokens have this label.
+    #[error("several tokens are labelled {token:?}")]
+    TwoTokens {
+        /// The label.
+        token: String,
+    },
+    /// The token refuses the PIN. It was tried once.
+    #[error("token {token:?} refuses the pin")]
+    WrongPin {
+        /// The label of the token.
+        token: String,
+    },
+    /// The PIN was refused too often, or must be changed.
+    #[error("token {token:?} takes no pin until it is reset")]
+    PinLocked {
+        /// The label of the token.
+        token: String,
+    },
+    /// No private key has this label.
+    #[error("token {token:?} has no private key labelled {label:?}")]
+    NoKey {
+        /// The label of the token.
+        token: String,
+        /// The label of the key.
+        label: String,
+    },
+    /// Several private keys have this label.
+    #[error("token {token:?} has several private keys labelled {label:?}")]
+    TwoKeys {
+        /// The label of the token.
+        token: String,
+        /// The label of the key.
+        label: String,
+    },
+    /// The token does not have exactly one public key with the id of the private one.
+    #[error("private key {label:?} has no public key of its id")]
+    NoPublicKey {
+        /// The label of the key.
+        label: String,
+    },
+    /// The key is neither of P-256 nor of RSA with 2048 to 8192 bits.
+    #[error("key {label:?} is of no algorithm that issuers sign with")]
+    UnfitKey {
+        /// The label of the key.
+        label: String,
+    },
+    /// The public key of the same id verifies nothing that the private one signs.
+    #[error("private and public key {label:?} do not belong together")]
+    NotAPair {
+        /// The label of the key.
+        label: String,
+    },
+    /// The key did not sign.
+    #[error("key {label:?} does not sign")]
+    Trial {
+        /// The label of the key.
+        label: String,
+        /// Why.
+        #[source]
+        error: SigningError,
+    },
+    /// The token answers with another error.
+    #[error("token fails")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[cfg(feature = "pkcs11")]
+impl From<cryptoki::error::Error> for Pkcs11Error {
+    fn from(error: cryptoki::error::Error) -> Self {
+        Self::Token(Box::new(error))
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+impl Pkcs11Error {
+    /// The cause, for the record.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        use jit_core::code;
+        match self {
+            Self::Library { .. } => code!("library_unusable"),
+            Self::NoToken { .. } | Self::TwoTokens { .. } => code!("token_absent"),
+            Self::WrongPin { .. } | Self::PinLocked { .. } => code!("pin_refused"),
+            Self::NoKey { .. } | Self::TwoKeys { .. } | Self::NoPublicKey { .. } => code!("key_absent"),
+            Self::UnfitKey { .. } | Self::NotAPair { .. } => code!("key_replaced"),
+            Self::Trial { error, .. } => error.code(),
+            Self::Token(_) => code!("token_failed"),
+        }
+    }
+}

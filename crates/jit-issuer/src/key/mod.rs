@@ -1,18 +1,25 @@
 //! Keys that sign credentials, wherever they live.
 //!
-//! An issuer holds an `Arc<dyn SigningKey>`: a [`LocalKey`] in this process, or a key service behind the same trait. What verifiers
+//! An issuer holds an `Arc<dyn SigningKey>`: a [`LocalKey`] in this process, a `Pkcs11Key` in a token (feature `pkcs11`), or a key
+//! service behind the same trait. What verifiers
 //! need to know of it is its [`PublicKey`], which has one name everywhere: its [`Thumbprint`].
 
 mod error;
 mod local;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod public;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "pkcs11")]
+pub use error::Pkcs11Error;
 pub use error::{KeyError, SigningError};
 pub use local::LocalKey;
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pkcs11Key, Pkcs11Module};
 pub use public::{PublicKey, PublicKeyParts, Thumbprint};
 
 /// How a key signs.

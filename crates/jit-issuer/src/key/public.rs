@@ -3,14 +3,16 @@
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
+use p256::ecdsa::signature::Verifier as _;
 use pkcs8::{
-    ObjectIdentifier,
+    DecodePublicKey as _, ObjectIdentifier,
     der::{
         self, Decode as _, Encode as _, Reader as _, SliceReader,
         asn1::{AnyRef, BitStringRef, UintRef},
     },
     spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef},
 };
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use sha2::{Digest as _, Sha256};
 
 use super::{KeyAlgorithm, KeyError, SigningKey};
@@ -149,6 +151,27 @@ impl PublicKey {
     #[must_use]
     pub fn parts(&self) -> &PublicKeyParts {
         &self.parts
+    }
+
+    /// Whether a signature as [`SigningKey::sign`] gives it is one of this key over the message.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.parts {
+            PublicKeyParts::Ed25519(point) => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(point);
+                let signature = ed25519_dalek::Signature::from_slice(signature);
+                key.is_ok_and(|key| signature.is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()))
+            }
+            PublicKeyParts::P256 { .. } => {
+                let key = p256::ecdsa::VerifyingKey::from_public_key_der(&self.der);
+                let signature = p256::ecdsa::Signature::from_slice(signature);
+                key.is_ok_and(|key| signature.is_ok_and(|signature| key.verify(message, &signature).is_ok()))
+            }
+            PublicKeyParts::Rsa { n, e } => {
+                let key = RsaPublicKeyComponents { n, e };
+                key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
+            }
+        }
     }
 
     /// The name of the key, which tokens carry as `kid`.

@@ -3,9 +3,13 @@
 use std::net::IpAddr;
 
 use data_encoding::BASE64_NOPAD;
-use jit_core::{AccessObserved, ExternalDigest, ExternalId, Prose, Refs, SystemName, Timestamp, code};
+use jit_core::{AccessObserved, ExternalDigest, ExternalId, Prose, SystemName, Timestamp, code};
+use sha2::{Digest as _, Sha256};
 
-use crate::reason::CredentialReason;
+use crate::{
+    reason::CredentialReason,
+    used::{ObservedUse, UseBinding},
+};
 
 /// The longest line that is read, in bytes; sshd itself cuts its lines at 1,024.
 pub const MAX_SSHD_LINE: usize = 2048;
@@ -45,6 +49,7 @@ pub struct SshdLogin {
     pub port: u16,
     /// When.
     pub at: Timestamp,
+    digest: ExternalDigest,
 }
 
 /// A line is no login with a certificate of ours.
@@ -130,10 +135,13 @@ impl SshdLogin {
             source: address(source).ok_or(SshdLineError::Malformed { part: "source address" })?,
             port: number(port).ok_or(SshdLineError::Malformed { part: "port" })?,
             at,
+            // However the line came here, from syslog or a journal, it is the same line.
+            digest: ExternalDigest::from_bytes(Sha256::digest(format!("{at} {message}")).into()),
         })
     }
 
-    /// The use of the access, for the record in the case of its grant, if one of these authorities signed the certificate.
+    /// The use of the access, for `Broker::observe`, if one of these authorities signed the certificate: joined by the reason that is
+    /// the certificate's key id.
     ///
     /// # Errors
     /// [`UnknownAuthority`] if none of them did: whoever has another authority that the target trusts can write any key id.
@@ -141,19 +149,23 @@ impl SshdLogin {
         &self,
         system: SystemName,
         authorities: &[ExternalDigest],
-    ) -> Result<AccessObserved, UnknownAuthority> {
+    ) -> Result<ObservedUse, UnknownAuthority> {
         if !authorities.contains(&self.authority) {
             return Err(UnknownAuthority { serial: self.serial });
         }
         let Self { user, source, port, serial, .. } = self;
         let detail = format!("login as {user} from {source} port {port} with certificate serial {serial}");
-        Ok(AccessObserved { system, occurred_at: self.at, act: code!("login"), detail: Prose::new(detail).ok() })
-    }
-
-    /// What the record of the use refers to: the grant, and the `credential.intended` as its cause.
-    #[must_use]
-    pub fn refs(&self) -> Refs {
-        Refs { grant: Some(self.reason.grant), cause: Some(self.reason.evidence), ..Refs::default() }
+        Ok(ObservedUse {
+            binding: UseBinding::Reason(self.reason),
+            event: AccessObserved {
+                system,
+                occurred_at: self.at,
+                act: code!("login"),
+                detail: Prose::new(detail).ok(),
+                by: None,
+                line: Some(self.digest),
+            },
+        })
     }
 }
 

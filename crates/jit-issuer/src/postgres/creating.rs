@@ -3,11 +3,8 @@
 use jit_core::Window;
 use postgres_protocol::password::scram_sha_256;
 
-use super::{
-    role::RoleName,
-    session::{Session, Trouble},
-};
-use crate::CredentialReason;
+use super::session::{Session, Trouble};
+use crate::{CredentialReason, role_name::RoleName};
 
 /// A role about to be made.
 pub(super) struct NewRole<'a> {

@@ -4,10 +4,9 @@ use jit_core::{Code, code};
 
 use super::{
     creating,
-    role::RoleName,
     session::{Session, Trouble},
 };
-use crate::RevokeOutcome;
+use crate::{RevokeOutcome, role_name::RoleName};
 
 /// How often sessions are cut before those that are left count as left: one that was logging in may appear late.
 const ROUNDS: usize = 5;

@@ -2,11 +2,11 @@
 
 use jit_core::{CredentialId, ExternalId, Timestamp, Window};
 
-use super::{
-    role::{RoleName, RolePrefix},
-    session::{Session, Trouble},
+use super::session::{Session, Trouble};
+use crate::{
+    CredentialReason, Cursor, Found, FoundPage,
+    role_name::{RoleName, RolePrefix},
 };
-use crate::{CredentialReason, Cursor, Found, FoundPage};
 
 /// How many names one page of a listing has.
 const PAGE: i64 = 1000;

@@ -45,6 +45,7 @@ use jit_core::{
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use crate::role_name::{RoleName, RoleNameError, RolePrefix};
 use crate::{
     CredentialIssuer, CredentialReason, Cursor, FoundPage, MintAuthorization, MintError, MintPlan, Minted, Minting,
     ObserveError, Observed, OrphanAuthorization, PlanRefused, Prepared, ReconcileQuery, RevokeAuthorization,
@@ -52,7 +53,7 @@ use crate::{
 };
 use creating::NewRole;
 use looking::Sight;
-pub use role::{GroupRoles, RoleName, RoleNameError, RolePrefix};
+pub use role::GroupRoles;
 pub use session::PostgresTarget;
 use session::Trouble;
 pub use setup::PostgresIssuerError;

@@ -3,9 +3,10 @@
 use jit_core::Code;
 
 use super::{
-    role::{GroupRoles, RoleName, RolePrefix},
+    role::GroupRoles,
     session::{PostgresTarget, Session, Trouble},
 };
+use crate::role_name::{RoleName, RolePrefix};
 
 /// `pg_terminate_backend` waits for what it has ended since 14.
 pub(super) const OLDEST: i32 = 140_000;

@@ -38,7 +38,7 @@ async fn sshd_accepts_a_certificate_and_logs_the_case_behind_it() {
         assert_eq!(login.authority, issuer.authority().digest());
         assert_eq!((login.user.as_str(), login.source.to_string().as_str()), (me().as_str(), "127.0.0.1"));
         let host = SystemName::new("host:web-1").unwrap();
-        let event = login.observed(host.clone(), &[issuer.authority().digest()]).unwrap();
+        let event = login.observed(host.clone(), &[issuer.authority().digest()]).unwrap().event;
         assert_eq!((event.occurred_at, event.act.as_str()), (at, "login"));
         assert!(login.observed(host, &[ExternalDigest::from_bytes([0; 32])]).is_err());
     }

@@ -2,7 +2,7 @@
 
 use jit_core::{ExternalDigest, GrantId, LeafHash, RecordId, SystemName, Timestamp};
 use jit_issuer::{
-    CredentialReason,
+    CredentialReason, UseBinding,
     observation::{MAX_SSHD_LINE, SshdLineError, SshdLogin, UnknownAuthority},
 };
 use proptest::prelude::*;
@@ -40,13 +40,16 @@ fn the_line_gives_all_that_it_says() {
     );
 
     let system = SystemName::new("sshd:web-1").unwrap();
-    let event = login.observed(system.clone(), &[login.authority]).unwrap();
+    let used = login.observed(system.clone(), &[login.authority]).unwrap();
+    assert_eq!(used.binding, UseBinding::Reason(reason()));
+    let event = used.event;
     assert_eq!((event.system, event.occurred_at, event.act.as_str()), (system.clone(), Timestamp::EPOCH, "login"));
     assert_eq!(
         event.detail.unwrap().as_str(),
         "login as deploy from 2001:db8::7 port 50022 with certificate serial 18446744073709551615"
     );
-    assert_eq!((login.refs().grant, login.refs().cause), (Some(reason().grant), Some(reason().evidence)));
+    let later = SshdLogin::from_message(&message(), Timestamp::from_micros(1).unwrap()).unwrap();
+    assert_ne!(event.line, later.observed(system.clone(), &[login.authority]).unwrap().event.line);
     assert_eq!(login.observed(system, &[]), Err(UnknownAuthority { serial: u64::MAX }));
     let zone = message().replace("2001:db8::7", "fe80::1%eth0");
     assert_eq!(parse(&zone).unwrap().source.to_string(), "fe80::1");

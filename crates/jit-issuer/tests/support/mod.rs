@@ -13,6 +13,7 @@ use std::{
     num::NonZeroU32,
     process::Command,
     sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use data_encoding::BASE64URL_NOPAD;
@@ -74,6 +75,18 @@ pub fn time(text: &str) -> Timestamp {
 
 pub fn window(start: &str, end: &str) -> Window {
     Window::new(time(start), time(end)).unwrap()
+}
+
+/// The clock of the machine, for peers that have no other.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(since.as_micros().try_into().unwrap()).unwrap()
+}
+
+/// An hour that began a minute ago.
+pub fn window_now() -> Window {
+    let start = now().saturating_sub(Duration::from_secs(60));
+    Window::new(start, start.saturating_add(Duration::from_secs(3600))).unwrap()
 }
 
 /// Mints and releases, as a broker does.
