@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use jit_broker::{Broker, BrokerError, Submitted};
 use jit_core::{
-    Absence, AbsenceKind, AgentBuild, AgentStatement, ExternalId, ExternalRef, IdempotencyKey, Identity,
-    InitiatingEvent, Justification, MaybeStated, Principal, PrincipalId, ProvenanceError, Request, RequestError,
-    RetentionClass, Scope, Stated, SystemName, TextError, Timestamp, ToolCall, Window, code,
+    Absence, AbsenceKind, AgentBuild, AgentStatement, ExternalId, IdempotencyKey, Identity, InitiatingEvent,
+    Justification, MaybeStated, Principal, PrincipalId, ProvenanceError, Request, RequestError, RetentionClass, Scope,
+    Stated, SystemName, TextError, Timestamp, ToolCall, Window, code,
 };
 use jit_identity::{JwtSvids, NoIdentity, TokenError, TokenIssuer};
 
@@ -105,10 +105,9 @@ impl Desk {
             tool_call: MaybeStated::Stated(Stated::by_requester(asked.call)),
         };
         let (agent, provenance) = statement.into_agent(vec![transaction.facts().clone(), workload.facts().clone()])?;
-        // Everything of one transaction is found by its id, here and in the systems that passed the token on.
-        let txn = ExternalRef { system: SystemName::new("txn")?, id: transaction.content().txn.clone(), digest: None };
         Ok(Request::builder(agent, asked.scope, asked.window, asked.why, self.retain.clone())
-            .external(txn)
+            // Everything of one transaction is found by its id, here and in the systems that passed the token on.
+            .external(transaction.content().reference.clone())
             .provenance(provenance)
             .claims([transaction.token().clone(), workload.token().clone()])
             .build()?)

@@ -28,6 +28,7 @@ permit(principal is Jit::Agent, action == Jit::Action::"deploy", resource)
 when {
   context has on_behalf_of && context.on_behalf_of in Jit::Group::"oncall"
   && context.facts.verified.contains("principal") && context.facts.token_scopes.contains("deploy")
+  && context.facts.hops == 0
 };
 "#;
 
@@ -60,7 +61,7 @@ impl FactSource for Directory {
 fn rules() -> Arc<dyn jit_policy::PolicySnapshot> {
     let context = "on_behalf_of?: Identity,";
     assert!(SCHEMA.contains(context));
-    let facts = "facts: { verified: Set<String>, token_kinds: Set<String>, token_scopes: Set<String> },";
+    let facts = "facts: { verified: Set<String>, token_kinds: Set<String>, token_scopes: Set<String>, hops: Long },";
     snapshot_with_schema(&SCHEMA.replace(context, &format!("{context} {facts}")), AGENT_RULES)
 }
 
@@ -68,8 +69,9 @@ fn digest() -> ExternalDigest {
     ExternalDigest::from_bytes([8; 32])
 }
 
-/// The facts of a transaction token in which Dave acts through the bot.
-fn token() -> TokenFacts {
+/// The facts of a transaction token in which Dave acts through the bot, and through these before it.
+fn token(through: &[PrincipalId]) -> TokenFacts {
+    let bot = PrincipalId::Identity(Identity::new("agents", "bot").unwrap());
     TokenFacts {
         kind: code!("transaction_token"),
         issuer: Issuer::new("https://tokens.example").unwrap(),
@@ -78,7 +80,7 @@ fn token() -> TokenFacts {
         algorithm: code!("es256"),
         key: ExternalId::new("k-1").ok(),
         subject: person("dave").id(),
-        actors: vec![PrincipalId::Identity(Identity::new("agents", "bot").unwrap())],
+        actors: std::iter::once(bot).chain(through.iter().rev().cloned()).collect(),
         issued: Some(start()),
         expires: start().saturating_add(HOUR),
         transaction: Some(TransactionFacts {
@@ -91,12 +93,17 @@ fn token() -> TokenFacts {
 
 /// The request of the bot, and who says for whom it acts.
 fn asked(by: AssertedBy) -> Request {
+    asked_through(by, &[])
+}
+
+fn asked_through(by: AssertedBy, through: &[PrincipalId]) -> Request {
     let plain = agent_deployment("bot");
     let Principal::Agent(agent) = plain.requester() else { panic!() };
+    let delegation = Delegation::new(person("dave").id(), through.to_vec()).unwrap();
     let own = |reason: Code| Absence { kind: AbsenceKind::NotApplicable, reason };
     let statement = AgentStatement {
         identity: Stated { value: agent.identity().clone(), by: by.clone() },
-        mode: Stated { value: agent.mode().clone(), by },
+        mode: Stated { value: AgentMode::OnBehalfOf(delegation), by },
         owner: Stated::by_requester(agent.owner().clone()),
         build: Stated::by_requester(AgentBuild { version: agent.version().clone(), model: agent.model().clone() }),
         initiating_event: Stated::by_requester(agent.initiating_event().clone()),
@@ -105,7 +112,7 @@ fn asked(by: AssertedBy) -> Request {
         instance: MaybeStated::Absent(own(code!("one_instance"))),
         tool_call: MaybeStated::Absent(own(code!("no_tool"))),
     };
-    let (agent, provenance) = statement.into_agent(vec![token()]).unwrap();
+    let (agent, provenance) = statement.into_agent(vec![token(through)]).unwrap();
     let why = plain.justification().unwrap().clone();
     Request::builder(agent, plain.scope().clone(), *plain.window(), why, plain.retain().clone())
         .provenance(provenance)
@@ -128,6 +135,9 @@ async fn what_only_the_agent_says_gives_it_nobodys_authority() {
     let (_world, broker, _) = world().await;
     let verified = broker.submit(&key("verified"), asked(AssertedBy::Token(digest()))).await.unwrap();
     assert_eq!(verified.phase, Phase::AwaitingApprovals);
+    let helper = PrincipalId::Identity(Identity::new("agents", "helper").unwrap());
+    let through = asked_through(AssertedBy::Token(digest()), &[helper]);
+    assert_eq!(broker.submit(&key("through"), through).await.unwrap().phase, Phase::Denied);
     let said = broker.submit(&key("said"), asked(AssertedBy::Requester)).await.unwrap();
     assert_eq!(said.phase, Phase::Denied);
     let unsaid = broker.submit(&key("unsaid"), agent_deployment("bot")).await.unwrap();

@@ -1,6 +1,6 @@
 //! Transaction tokens (draft-ietf-oauth-transaction-tokens): one transaction through a chain of workloads.
 
-use jit_core::{ExternalId, Line, PrincipalId, Timestamp, TransactionFacts, code};
+use jit_core::{ExternalId, ExternalRef, Line, PrincipalId, Timestamp, TransactionFacts, code};
 
 use crate::{
     error::TokenError,
@@ -8,6 +8,7 @@ use crate::{
     json::Json,
     token::Typ,
     verified::Verified,
+    workload_token::reference,
 };
 
 /// A transaction: for whom, what for, and which workload began it.
@@ -22,6 +23,8 @@ pub struct TransactionToken {
     pub scope: Line,
     /// The workload that asked for the token (`req_wl`).
     pub requested_by: ExternalId,
+    /// The transaction, for the request to keep, so that it is found by it.
+    pub reference: ExternalRef,
 }
 
 impl TokenIssuer {
@@ -53,6 +56,7 @@ impl TokenIssuer {
             txn: claims.required_as("txn")?,
             scope,
             requested_by: claims.required_as("req_wl")?,
+            reference: reference("txn", claims.required("txn")?, "txn")?,
         };
         let facts = TransactionFacts {
             txn: content.txn.clone(),

@@ -1,6 +1,6 @@
 //! Tokens that platforms give to what runs on them: GitHub Actions, GitLab CI, Kubernetes service accounts.
 
-use jit_core::{ExternalId, Identity, Principal, PrincipalId, Timestamp, code};
+use jit_core::{ExternalId, ExternalRef, Identity, Principal, PrincipalId, SystemName, Timestamp, code};
 
 use crate::{
     error::TokenError,
@@ -36,6 +36,8 @@ pub struct GithubActionsJob {
     pub actor_id: ExternalId,
     /// The protected environment it runs in, if any.
     pub environment: Option<ExternalId>,
+    /// The run, by ids that do not change, for the request to keep: its claims are erasable.
+    pub reference: ExternalRef,
 }
 
 /// A job of GitLab CI.
@@ -58,6 +60,8 @@ pub struct GitlabJob {
     pub user_id: ExternalId,
     /// The environment it deploys to, if any.
     pub environment: Option<ExternalId>,
+    /// The job, by ids that do not change, for the request to keep: its claims are erasable.
+    pub reference: ExternalRef,
 }
 
 /// A Kubernetes service account, as a projected token names it.
@@ -74,6 +78,8 @@ pub struct KubernetesServiceAccount {
     pub uid: ExternalId,
     /// The pod the token is bound to, if it is.
     pub pod: Option<ExternalId>,
+    /// The account by its uid, for the request to keep: its claims are erasable.
+    pub reference: ExternalRef,
 }
 
 macro_rules! services {
@@ -98,7 +104,9 @@ impl TokenIssuer {
     pub fn github_actions(&self, token: &str, now: Timestamp) -> Result<Verified<GithubActionsJob>, TokenError> {
         let (admitted, identity) = self.platform(code!("github_actions"), token, now)?;
         let claims = admitted.claims();
+        let (repository_id, run) = (claims.required("repository_id")?, claims.required("run_id")?);
         let content = GithubActionsJob {
+            reference: reference("github", &format!("{repository_id}/runs/{run}"), "run_id")?,
             identity,
             repository: claims.required_as("repository")?,
             repository_id: claims.required_as("repository_id")?,
@@ -120,7 +128,9 @@ impl TokenIssuer {
     pub fn gitlab_ci(&self, token: &str, now: Timestamp) -> Result<Verified<GitlabJob>, TokenError> {
         let (admitted, identity) = self.platform(code!("gitlab_ci"), token, now)?;
         let claims = admitted.claims();
+        let (project_id, job) = (claims.required("project_id")?, claims.required("job_id")?);
         let content = GitlabJob {
+            reference: reference("gitlab", &format!("{project_id}/jobs/{job}"), "job_id")?,
             identity,
             project: claims.required_as("project_path")?,
             project_id: claims.required_as("project_id")?,
@@ -159,6 +169,7 @@ impl TokenIssuer {
             namespace: text(bound.text("namespace")?)?,
             name: text(account.text("name")?)?,
             uid: text(account.text("uid")?)?,
+            reference: reference("kubernetes", account.required("uid")?, CLAIM)?,
             pod,
             identity,
         };
@@ -174,5 +185,13 @@ impl TokenIssuer {
         let admitted = self.admit(profile, token, now)?;
         let PrincipalId::Identity(identity) = admitted.subject.clone() else { return Err(TokenError::Claim("sub")) };
         Ok((admitted, identity))
+    }
+}
+
+/// Something in another system, as requests keep it.
+pub(crate) fn reference(system: &str, id: &str, claim: &'static str) -> Result<ExternalRef, TokenError> {
+    match (SystemName::new(system), ExternalId::new(id)) {
+        (Ok(system), Ok(id)) => Ok(ExternalRef { system, id, digest: None }),
+        _ => Err(TokenError::Claim(claim)),
     }
 }

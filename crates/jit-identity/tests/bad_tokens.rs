@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, fmt::Debug, sync::OnceLock};
 
 use data_encoding::BASE64URL_NOPAD;
 use jit_core::MAX_CHAIN;
-use jit_identity::{Algorithm, MAX_TOKEN_BYTES, Rules, TokenError, Verified};
+use jit_identity::{Algorithm, KeySet, MAX_TOKEN_BYTES, Rules, TokenError, Verified};
 use peers::{Made, Wanted, at, but, id_claims, now, pyjwt, svid_claims, transaction_claims, wanted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -173,6 +173,12 @@ fn table() -> Vec<(&'static str, As, Wanted, TokenError)> {
         ),
         ("actor without a name", As::Transaction, transaction(&json!({ "act": { "iss": "x" } })), E::Claim("act")),
         ("another trust domain", As::Svid, svid(&json!({ "sub": "spiffe://example.org.evil/a" })), E::TrustDomain),
+        (
+            "another kind of svid",
+            As::Svid,
+            svid(&json!({})).header(json!({ "typ": "wit+jwt" })),
+            E::Type { expected: "JWT" },
+        ),
         ("svid of no workload", As::Svid, svid(&json!({ "sub": "u-1042" })), E::Claim("sub")),
         (
             "svid with Ed25519",
@@ -180,8 +186,8 @@ fn table() -> Vec<(&'static str, As, Wanted, TokenError)> {
             Wanted { alg: "EdDSA", key: "ed25519", ..svid(&json!({})) }.header(json!({ "kid": "ed25519" })),
             E::WrongKey,
         ),
-        ("id token as GitHub's", As::Github, id(&json!({})), E::Missing("repository")),
-        ("id token as GitLab's", As::Gitlab, id(&json!({})), E::Missing("project_path")),
+        ("id token as GitHub's", As::Github, id(&json!({})), E::Missing("repository_id")),
+        ("id token as GitLab's", As::Gitlab, id(&json!({})), E::Missing("project_id")),
         ("id token as Kubernetes'", As::Kubernetes, id(&json!({})), E::Missing("kubernetes.io")),
         (
             "another account",
@@ -209,6 +215,8 @@ fn made() -> &'static Made {
             "ed25519",
             Wanted { alg: "EdDSA", key: "ed25519", ..id(&json!({})) }.header(json!({ "kid": "ed25519" })),
         ));
+        let workload = json!({ "act": { "sub": "spiffe://example.org/agents/refund" } });
+        all.push(named("workload", transaction(&workload)));
         all.push(named("deep", transaction(&json!({ "act": actors(MAX_CHAIN) }))));
         all.push(named(
             "edge",
@@ -239,6 +247,7 @@ fn what_is_good_to_the_second_verifies() {
     assert_eq!(verify(made, As::IdWithNonce, made.token("id")), Ok(()));
     assert_eq!(verify(made, As::Id, made.token("edge")), Ok(()));
     assert_eq!(verify(made, As::Transaction, made.token("deep")), Ok(()));
+    assert_eq!(verify(made, As::Transaction, made.token("workload")), Ok(()));
 }
 
 #[test]
@@ -295,21 +304,41 @@ fn codes_are_distinct() {
 #[test]
 fn every_single_bit_flip_of_a_valid_token_is_refused() {
     let made = made();
+    let issuer = made.issuer();
     for name in ["id", "rsa", "ed25519"] {
         let token = made.token(name);
-        assert_eq!(verify(made, As::Id, token), Ok(()));
+        assert!(issuer.id_token(token, None, now()).is_ok());
         let mut tried = 0;
         for at in 0..token.len() {
             for bit in 0..7 {
                 let mut flipped = token.as_bytes().to_vec();
                 flipped[at] ^= 1 << bit;
                 let flipped = String::from_utf8(flipped).unwrap();
-                assert!(verify(made, As::Id, &flipped).is_err(), "{name}, byte {at}, bit {bit}: {flipped}");
+                assert!(issuer.id_token(&flipped, None, now()).is_err(), "{name}, byte {at}, bit {bit}: {flipped}");
                 tried += 1;
             }
         }
         assert_eq!(tried, token.len() * 7);
     }
+}
+
+#[test]
+fn a_key_set_with_a_bit_flipped_still_parses_or_is_refused() {
+    let made = made();
+    let good = made.jwks.to_string().into_bytes();
+    let token = made.token("id");
+    let mut refused = 0;
+    let issuer = made.issuer();
+    for at in 0..good.len() {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1 << (at % 8);
+        match KeySet::parse(&flipped) {
+            Err(_) => refused += 1,
+            // Where the flip is not in the key of the token, the token verifies; nowhere does anything panic.
+            Ok(keys) => drop(issuer.clone().with_keys(keys).id_token(token, None, now())),
+        }
+    }
+    assert!(refused > good.len() / 4, "{refused}");
 }
 
 proptest! {
@@ -330,6 +359,7 @@ proptest! {
             prop_assert!(verify(made, kind, &token).is_err());
             prop_assert!(verify(made, kind, &payload).is_err());
         }
+        prop_assert!(KeySet::parse(payload.as_bytes()).is_err());
         let good = made.token("id");
         prop_assert!(verify(made, As::Id, &good[..cut.min(good.len() - 1)]).is_err());
     }

@@ -81,6 +81,7 @@ fn all_verify(made: &Made) {
     let facts = transaction.facts().transaction.clone().unwrap();
     assert_eq!((facts.txn.as_str(), facts.scope.as_str()), ("txn-97", "orders.refund"));
     assert!(transaction.token().claims.as_str().contains(r#""amount":12.5"#));
+    assert_eq!(transaction.content().reference.id.as_str(), "txn-97");
     let access = issuer.access_token(made.token("access"), now()).unwrap();
     assert_eq!(access.content().client.as_str(), "console");
     for (facts, mode, presenter) in [
@@ -102,10 +103,12 @@ fn all_verify(made: &Made) {
     assert_eq!(svid.facts().issued, None);
 
     let github = issuer.github_actions(made.token("github"), now()).unwrap();
+    assert_eq!(github.content().reference.id.as_str(), "74/runs/1658821493");
     assert_eq!(github.content().environment.as_ref().unwrap().as_str(), "prod");
     let service = Principal::Service { identity: identity(ISSUER, "repo:acme/shop:ref:refs/heads/main") };
     assert_eq!(github.content().principal(), service);
     let gitlab = issuer.gitlab_ci(made.token("gitlab"), now()).unwrap();
+    assert_eq!(gitlab.content().reference.id.as_str(), "20/jobs/302");
     assert!(gitlab.content().protected && gitlab.content().environment.is_none());
     let kubernetes = issuer.kubernetes(made.token("kubernetes"), now()).unwrap();
     assert_eq!(kubernetes.content().name.as_str(), "deployer");

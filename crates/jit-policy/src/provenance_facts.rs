@@ -1,7 +1,11 @@
 //! Who asserted what, as facts: so that a rule can demand that somebody else than the agent says for whom it acts.
 
 use async_trait::async_trait;
-use jit_core::{Aspect, Provenance, SystemName, canonical::Value, code};
+use jit_core::{
+    Aspect, Principal, Provenance, SystemName,
+    canonical::{CanonicalError, Int, Value},
+    code,
+};
 
 use crate::facts::{Fact, FactError, FactQuery, FactSource, Gathered, NamedFact};
 
@@ -12,12 +16,13 @@ use crate::facts::{Fact, FactError, FactQuery, FactSource, Gathered, NamedFact};
 /// | `verified` | the aspects that somebody else than the requester asserts: `requester`, `principal`, `owner`, … ([`Aspect`]) |
 /// | `token_kinds` | the kinds of the tokens that were verified, `transaction_token` for example |
 /// | `token_scopes` | what those tokens are for: each word of the scope of each transaction token |
+/// | `hops` | how many actors stand between an agent and the principal it acts for |
 ///
-/// All are sets of texts, empty if a request says nothing. In Cedar:
+/// The first three are sets of texts, empty if a request says nothing. In Cedar:
 ///
 /// ```text
-/// type Facts = { verified: Set<String>, token_kinds: Set<String>, token_scopes: Set<String> };
-/// permit(principal is Jit::Agent, …) when { context.facts.verified.contains("principal") };
+/// type Facts = { verified: Set<String>, token_kinds: Set<String>, token_scopes: Set<String>, hops: Long };
+/// permit(principal is Jit::Agent, …) when { context.facts.verified.contains("principal") && context.facts.hops == 0 };
 /// ```
 #[derive(Debug, Clone)]
 pub struct ProvenanceFacts {
@@ -29,6 +34,17 @@ impl ProvenanceFacts {
     #[must_use]
     pub fn new(name: SystemName) -> Self {
         Self { name }
+    }
+
+    fn set(&self, mut texts: Vec<&str>) -> Result<Value, FactError> {
+        texts.sort_unstable();
+        texts.dedup();
+        let texts: Result<_, _> = texts.into_iter().map(Value::text).collect();
+        texts.map(Value::Array).map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &CanonicalError) -> FactError {
+        FactError { source_name: self.name.clone(), code: code!("unusable"), message: error.to_string() }
     }
 }
 
@@ -51,21 +67,19 @@ impl FactSource for ProvenanceFacts {
             let scope = token.transaction.as_ref().map(|transaction| transaction.scope.as_str());
             scopes.extend(scope.unwrap_or_default().split_whitespace());
         }
-        let mut facts = Vec::new();
-        for (name, mut texts) in
-            [(code!("verified"), verified), (code!("token_kinds"), kinds), (code!("token_scopes"), scopes)]
-        {
-            texts.sort_unstable();
-            texts.dedup();
-            let unusable = |error: jit_core::canonical::CanonicalError| FactError {
-                source_name: self.name.clone(),
-                code: code!("unusable"),
-                message: error.to_string(),
-            };
-            let texts: Result<Vec<Value>, _> = texts.into_iter().map(Value::text).collect();
-            let value = Value::Array(texts.map_err(unusable)?);
-            facts.push(NamedFact { name, fact: Fact { value, source: self.name.clone(), fetched_at: query.now } });
-        }
+        let hops = match query.request.requester() {
+            Principal::Agent(agent) => agent.mode().principals().skip(1).count(),
+            _ => 0,
+        };
+        let fact =
+            |name, value| NamedFact { name, fact: Fact { value, source: self.name.clone(), fetched_at: query.now } };
+        let facts = [
+            (code!("verified"), self.set(verified)?),
+            (code!("token_kinds"), self.set(kinds)?),
+            (code!("token_scopes"), self.set(scopes)?),
+            (code!("hops"), Int::try_from(hops as u64).map(Value::Int).map_err(|error| self.unusable(&error))?),
+        ];
+        let facts = facts.into_iter().map(|(name, value)| fact(name, value)).collect();
         Ok(Gathered { facts, ..Gathered::default() })
     }
 }

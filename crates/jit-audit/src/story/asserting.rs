@@ -45,3 +45,56 @@ fn source(provenance: &Provenance, by: &AssertedBy) -> String {
         other => format!("{other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jit_core::{ExternalDigest, Identity, Principal, TokenFacts, TransactionFacts, canonical};
+
+    use super::*;
+
+    #[test]
+    fn what_others_say_comes_first_and_what_nobody_else_says_after_it() {
+        let value = br#"{"asserted":{"requester":{"by":{"token":"sha256:0505050505050505050505050505050505050505050505050505050505050505"}},
+            "owner":{"by":{"registry":"inventory"}},"task":{"by":"requester"},"tool_call":{"by":"requester"},
+            "instance":{"$absent":"not_available","reason":"not_reported"}},"tokens":[]}"#;
+        let value = canonical::Value::parse(value).unwrap();
+        let provenance: Provenance = canonical::from_value(&value).unwrap();
+        let digest = "sha256:0505050505050505050505050505050505050505050505050505050505050505";
+        let lines = told(&provenance);
+        assert_eq!(lines[0], format!("requester as said by token {digest}"));
+        assert_eq!(
+            lines[1..],
+            [
+                "owner as said by inventory",
+                "task, tool call as said by the requester alone",
+                "no instance: not_reported",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_is_named_with_its_transaction() {
+        let digest = ExternalDigest::from_bytes([5; 32]);
+        let person = Principal::human(Identity::new("idp", "u-1").unwrap());
+        let facts = TokenFacts {
+            kind: jit_core::code!("transaction_token"),
+            issuer: jit_core::Issuer::new("tokens").unwrap(),
+            digest,
+            id: None,
+            algorithm: jit_core::code!("es256"),
+            key: None,
+            subject: person.id(),
+            actors: Vec::new(),
+            issued: None,
+            expires: jit_core::Timestamp::MAX,
+            transaction: Some(TransactionFacts {
+                txn: jit_core::ExternalId::new("txn-9").unwrap(),
+                scope: jit_core::Line::new("read").unwrap(),
+                workload: None,
+            }),
+        };
+        let provenance = Provenance::of_requester(&person, AssertedBy::Token(digest), vec![facts]).unwrap();
+        let line = format!("requester as said by tokens in transaction token {digest} of transaction txn-9");
+        assert_eq!(told(&provenance), [line]);
+    }
+}

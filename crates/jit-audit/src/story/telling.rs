@@ -205,11 +205,14 @@ fn agent_details(agent: &Agent) -> Vec<String> {
         }
     };
     let event = agent.initiating_event();
-    vec![
+    let call = agent.tool_call().map(|call| format!("to call {} with arguments {}", call.tool, call.arguments));
+    let mut details = vec![
         format!("an agent owned by {}, {mode}", one_line(&agent.owner().to_string())),
         format!("task: {}", one_line(agent.task().as_str())),
         format!("set off by {} {} from {} at {}", event.kind, one_line(&event.id.to_string()), event.source, event.at),
-    ]
+    ];
+    details.extend(call);
+    details
 }
 
 fn decision(decision: &Decision) -> Vec<String> {
