@@ -246,8 +246,8 @@ async fn an_outcome_that_nobody_can_tell_is_called_unknown() {
     let world = World::over(failing.clone());
     let log = world.create().await;
     append(&log, begin(&log, 9, 1)).await;
-    // The lock is taken, the commit is lost, and from then on nothing answers.
-    failing.fail_from(2, Calls::All, Fault::LostAfter);
+    // The batch is written, its answer is lost, and from then on nothing answers.
+    failing.fail_from(1, Calls::All, Fault::LostAfter);
     let request = begin(&log, 1, 1);
     let error = log.append(request.clone()).await.unwrap_err();
     assert!(matches!(error, AppendError::OutcomeUnknown(_)), "{error:?}");
