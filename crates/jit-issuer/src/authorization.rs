@@ -201,6 +201,14 @@ impl MintAuthorization {
         self.intended.holder_key.as_ref()
     }
 
+    /// For issuers whose credentials work for whoever has them.
+    ///
+    /// # Errors
+    /// [`MintError::Refused`] with `cannot_bind` if the credential must be bound to a key of its holder.
+    pub fn needs_no_binding(&self) -> Result<(), MintError> {
+        if self.holder_key().is_some() { Err(MintError::Refused { cause: code!("cannot_bind") }) } else { Ok(()) }
+    }
+
     /// The conditions of the grant.
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {

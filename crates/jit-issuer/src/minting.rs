@@ -1,7 +1,7 @@
 //! What an issuer is asked to mint, and what comes of it.
 
 use jit_core::{
-    CaseGrant, Code, Condition, CredentialDescriptor, HolderKey, Kind, PrincipalId, Recorded, Scope, Window,
+    CaseGrant, Code, Condition, CredentialDescriptor, HolderKey, Kind, PrincipalId, Recorded, Scope, Window, code,
 };
 
 use crate::{
@@ -68,6 +68,14 @@ impl MintPlan {
     #[must_use]
     pub fn holder_key(&self) -> Option<&HolderKey> {
         self.holder_key.as_ref()
+    }
+
+    /// For issuers whose credentials work for whoever has them.
+    ///
+    /// # Errors
+    /// [`PlanRefused`] with `cannot_bind` if the credential is to be bound to a key of its holder.
+    pub fn needs_no_binding(&self) -> Result<(), PlanRefused> {
+        if self.holder_key.is_some() { Err(PlanRefused { cause: code!("cannot_bind") }) } else { Ok(()) }
     }
 }
 

@@ -2,43 +2,17 @@
 #![cfg(feature = "rego")]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
+mod support;
+
 use std::sync::Arc;
 
-use jit_core::{Code, Version};
-use jit_policy::{
-    FilePath, PolicyBundle, PolicyEngine, Target,
-    rego::{BASE_POLICY, ENTRYPOINT, LANGUAGE, RegoEngine},
-};
+use jit_policy::{PolicyBundle, PolicyEngine, rego::RegoEngine};
 use jit_testkit::conformance::policy::{PolicyFactory, Sample};
+use support::rego::{NEVER, READ, WRITE, bundle_with};
 
 struct InRego;
 
-const READ: &str = r#"
-# METADATA
-# labels:
-#   id: read
-permit contains {"id": "read", "obligations": [approvals({"sre": 1}), max_duration(14400)]} if {
-	input.action == "read"
-	"oncall" in input.subject.within.group
-	"db:prod" in input.resource.within.resource
-}
-"#;
-
-const OTHERS: &str = r#"
-# METADATA
-# labels:
-#   id: write
-permit contains {"id": "write", "obligations": [approvals({"sre": 2, "dba": 1}), max_duration(3600)]} if {
-	input.action == "write"
-	"oncall" in input.subject.within.group
-	"db:prod" in input.resource.within.resource
-}
-
-# METADATA
-# labels:
-#   id: never
-forbid contains {"id": "never"} if "db:prod/payroll" in input.resource.within.resource
-
+const EARLY: &str = r#"
 # METADATA
 # labels:
 #   id: early
@@ -62,8 +36,11 @@ impl PolicyFactory for InRego {
 
     fn bundle(&self, sample: Sample) -> PolicyBundle {
         let rules = match sample {
-            Sample::Access => format!("{READ}{OTHERS}"),
-            Sample::Stricter => format!("{}{OTHERS}", READ.replace("\"sre\"", "\"ops\"").replace("14400", "60")),
+            Sample::Access => format!("{READ}{WRITE}{NEVER}{EARLY}"),
+            Sample::Stricter => {
+                let read = READ.replace("\"sre\"", "\"ops\"").replace("14400", "60");
+                format!("{read}{WRITE}{NEVER}{EARLY}")
+            }
             Sample::Failing => format!("{READ}{BROKEN}"),
             Sample::UnknownObligation => {
                 READ.replace("max_duration(14400)", r#"{"type": "dance", "properties": "tango"}"#)
@@ -73,14 +50,7 @@ impl PolicyFactory for InRego {
             Sample::Unreadable => "permit contains {".to_owned(),
             other => panic!("{other:?} is new"),
         };
-        let target = Target {
-            engine: RegoEngine::new().unwrap().descriptor().name.clone(),
-            language: Version::new(LANGUAGE).unwrap(),
-            entrypoint: Code::new(ENTRYPOINT).unwrap(),
-        };
-        let files = [("base.rego", BASE_POLICY.to_owned()), ("rules.rego", format!("package jit\n{rules}"))];
-        let files = files.map(|(path, text)| (FilePath::new(path).unwrap(), text.into_bytes()));
-        PolicyBundle::new(target, None, files).unwrap()
+        bundle_with(&rules)
     }
 }
 

@@ -8,20 +8,13 @@ use std::sync::Arc;
 
 use jit_core::*;
 use jit_policy::{
-    rego::{BASE_POLICY, ENTRYPOINT, LANGUAGE, MAX_POLICY_BYTES, MAX_RULES, RegoEngine},
+    rego::{BASE_POLICY, MAX_POLICY_BYTES, MAX_RULES, RegoEngine},
     *,
 };
-use support::*;
-
-fn target() -> Target {
-    let engine = RegoEngine::new().unwrap().descriptor().name.clone();
-    Target { engine, language: Version::new(LANGUAGE).unwrap(), entrypoint: Code::new(ENTRYPOINT).unwrap() }
-}
-
-fn bundle_of(files: &[(&str, &str)]) -> PolicyBundle {
-    let files = files.iter().map(|(path, text)| (FilePath::new(*path).unwrap(), text.as_bytes().to_vec()));
-    PolicyBundle::new(target(), None, files).unwrap()
-}
+use support::{
+    rego::{NEVER, READ, WRITE, bundle_of, bundle_with, target},
+    *,
+};
 
 fn load_all(files: &[(&str, &str)]) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
     RegoEngine::new().unwrap().load(&bundle_of(files))
@@ -29,7 +22,7 @@ fn load_all(files: &[(&str, &str)]) -> Result<Arc<dyn PolicySnapshot>, LoadError
 
 /// Rules beside the base policy.
 fn load(rules: &str) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
-    load_all(&[("base.rego", BASE_POLICY), ("rules.rego", &format!("package jit\n{rules}"))])
+    RegoEngine::new().unwrap().load(&bundle_with(rules))
 }
 
 fn refused(rules: &str) -> String {
@@ -57,33 +50,6 @@ fn codes(snapshot: Result<Arc<dyn PolicySnapshot>, LoadError>) -> Vec<String> {
     assert_eq!(decision.outcome == Outcome::Indeterminate, !decision.errors.is_empty());
     decision.errors.into_iter().map(|e| e.code.to_string()).collect()
 }
-
-const READ: &str = r#"
-# METADATA
-# labels:
-#   id: read
-permit contains {"id": "read", "obligations": [approvals({"sre": 1}), max_duration(14400)]} if {
-	input.action == "read"
-	"oncall" in input.subject.within.group
-	"db:prod" in input.resource.within.resource
-}
-"#;
-const WRITE: &str = r#"
-# METADATA
-# labels:
-#   id: write
-permit contains {"id": "write", "obligations": [approvals({"sre": 2, "dba": 1}), max_duration(3600)]} if {
-	input.action == "write"
-	"oncall" in input.subject.within.group
-	"db:prod" in input.resource.within.resource
-}
-"#;
-const NEVER: &str = r#"
-# METADATA
-# labels:
-#   id: never
-forbid contains {"id": "never"} if "db:prod/payroll" in input.resource.within.resource
-"#;
 
 #[test]
 fn a_permit_demands_its_obligations_and_covers_what_lies_below() {

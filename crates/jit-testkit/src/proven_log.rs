@@ -1,7 +1,15 @@
 //! A log in memory that proves every record at once: a tree, a key, a signed checkpoint after each append.
 
-use jit_core::{LogOrigin, Record, Recorded};
+use std::sync::Arc;
+
+use jit_core::{
+    Clock as _, ExternalId, IssuerName, LogOrigin, OrphanFound, Record, Recorded, Recorder, Refs, RetentionClass,
+    StreamId, WriterId,
+};
+use jit_issuer::OrphanAuthorization;
 use jit_log::{Checkpoint, Hash, InclusionProof, Origin, SignerKey, TrustPolicy, leaf_hash, node_hash};
+
+use crate::{CaseSetup, ManualClock, SeededEntropy};
 
 /// A log without a store. Its tree is computed naively, by the definitions of RFC 6962 section 2.1.
 #[derive(Debug)]
@@ -56,6 +64,22 @@ impl ProvenLog {
             Recorded::verify_under(record.header_bytes(), index, &proof, &verified).expect("a proven record")
         };
         records.iter().enumerate().map(prove).collect()
+    }
+
+    /// Records that a credential was found which nothing explains, and gives what lets its issuer end it.
+    pub fn orphan_found(&mut self, issuer: IssuerName, name: ExternalId) -> OrphanAuthorization {
+        let seed = u64::try_from(self.leaves.len()).expect("a size");
+        let clock = Arc::new(ManualClock::at(CaseSetup::default().window.start()));
+        let read = clock.now();
+        let recorder = Recorder::new(self.origin(), WriterId::v8([1; 16]), clock, Arc::new(SeededEntropy::new(seed)));
+        // Each in a stream of its own, which it begins.
+        let stream = StreamId::Ops(WriterId::v8(recorder.random().expect("entropy")));
+        let retain = RetentionClass::new("access").expect("a class");
+        let event = OrphanFound { issuer, name };
+        let draft = recorder.draft(stream, event.into(), Refs::default(), retain, read).expect("a record");
+        let record = draft.seal(None, None).expect("the first of its stream");
+        let recorded = self.append(std::slice::from_ref(&record)).swap_remove(0);
+        OrphanAuthorization::new(&record, &recorded).expect("a record of an orphan")
     }
 }
 

@@ -341,9 +341,7 @@ impl CredentialIssuer for LdapGroupIssuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         let refused = |cause| PlanRefused { cause };
-        if plan.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        plan.needs_no_binding()?;
         let (_, member) = self.place(plan.subject(), plan.scope(), plan.conditions()).map_err(refused)?;
         self.fit(plan.window()).ok_or(refused(code!("window_not_expressible")))?;
         let asking = async { self.suits(&mut self.target.session().await?, &member).await };
@@ -353,9 +351,7 @@ impl CredentialIssuer for LdapGroupIssuer {
     async fn mint(&self, authorization: &MintAuthorization) -> Result<Minting, MintError> {
         let refused = |cause| MintError::Refused { cause };
         authorization.meant_for(self)?;
-        if authorization.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        authorization.needs_no_binding()?;
         let window = self.fit(authorization.issued()).ok_or(refused(code!("window_not_expressible")))?;
         let (place, member) =
             self.place(authorization.subject(), authorization.scope(), authorization.conditions()).map_err(refused)?;

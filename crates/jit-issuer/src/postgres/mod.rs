@@ -233,9 +233,7 @@ impl CredentialIssuer for PostgresIssuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         let refused = |cause| PlanRefused { cause };
-        if plan.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        plan.needs_no_binding()?;
         self.effects(plan.subject(), plan.scope(), plan.conditions()).map_err(refused)?;
         self.fit(plan.window()).ok_or(refused(code!("window_not_expressible")))?;
         Ok(())
@@ -245,9 +243,7 @@ impl CredentialIssuer for PostgresIssuer {
         let refused = |cause| MintError::Refused { cause };
         let failed = |cause| MintError::Failed { cause };
         authorization.meant_for(self)?;
-        if authorization.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        authorization.needs_no_binding()?;
         let window = self.fit(authorization.issued()).ok_or(refused(code!("window_not_expressible")))?;
         let (group, connections) = self
             .effects(authorization.subject(), authorization.scope(), authorization.conditions())

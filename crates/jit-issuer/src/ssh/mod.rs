@@ -252,9 +252,7 @@ impl CredentialIssuer for SshIssuer {
 
     async fn preflight(&self, plan: &MintPlan) -> Result<(), PlanRefused> {
         let refused = |cause| PlanRefused { cause };
-        if plan.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        plan.needs_no_binding()?;
         self.effects(plan.subject(), plan.scope(), plan.conditions()).map_err(refused)?;
         self.fit(plan.window()).ok_or(refused(code!("window_not_expressible")))?;
         self.registered(plan.subject()).await.map_err(|error| refused(error.code()))?;
@@ -265,9 +263,7 @@ impl CredentialIssuer for SshIssuer {
         let refused = |cause| MintError::Refused { cause };
         let failed = |cause| MintError::Failed { cause };
         authorization.meant_for(self)?;
-        if authorization.holder_key().is_some() {
-            return Err(refused(code!("cannot_bind")));
-        }
+        authorization.needs_no_binding()?;
         let window = self.fit(authorization.issued()).ok_or(refused(code!("window_not_expressible")))?;
         let subject = authorization.subject();
         let (logins, critical) =

@@ -1,7 +1,7 @@
 //! After a crash everything is found by its name.
 
-use jit_issuer::{Cursor, MintError, ObserveError, Observed, OrphanAuthorization, ReconcileQuery};
-use jit_testkit::{ManualClock, ProvenLog};
+use jit_issuer::{Cursor, MintError, ObserveError, Observed, ReconcileQuery};
+use jit_testkit::ProvenLog;
 
 use crate::*;
 
@@ -145,20 +145,12 @@ async fn what_no_record_explains_is_ended_by_the_record_that_found_it() {
     let _session = world.log_in(descriptor.serial.as_str(), &secret).await.unwrap();
     // Another log, which knows nothing of them.
     let mut log = ProvenLog::new("log.example/other", [8; 32]);
-    let (clock, entropy) = (Arc::new(ManualClock::at(now())), Arc::new(SeededEntropy::new(5)));
-    let recorder = Recorder::new(log.origin(), WriterId::v8([1; 16]), clock.clone(), entropy);
     let page = world.issuer.list(Timestamp::EPOCH, None).await.unwrap();
     assert_eq!(page.found.len(), 2);
     assert_eq!(page.found.iter().filter(|found| found.credential == Some(prepared.descriptor().id)).count(), 1);
-    for (n, found) in page.found.iter().enumerate() {
+    for found in &page.found {
         for (issuer, ends) in [("another-db", false), ("orders-db", true)] {
-            let event = OrphanFound { issuer: IssuerName::new(issuer).unwrap(), name: found.serial.clone() };
-            let stream = StreamId::Ops(WriterId::v8([n as u8 + 1 + u8::from(ends) * 100; 16]));
-            let retain = RetentionClass::new("access").unwrap();
-            let draft = recorder.draft(stream, event.into(), Refs::default(), retain, clock.now()).unwrap();
-            let record = draft.seal(None, None).unwrap();
-            let recorded = log.append(std::slice::from_ref(&record)).swap_remove(0);
-            let authorization = OrphanAuthorization::new(&record, &recorded).unwrap();
+            let authorization = log.orphan_found(IssuerName::new(issuer).unwrap(), found.serial.clone());
             let ended = world.issuer.end_orphan(&authorization).await;
             assert_eq!(matches!(ended, Ok(RevokeOutcome::Revoked { .. })), ends, "{ended:?}");
         }

@@ -1,23 +1,15 @@
 //! What stands at the server is told by its marks, whoever looks.
 
-use std::sync::Arc;
-
-use jit_issuer::{Cursor, MintError, OrphanAuthorization, RevokeError};
-use jit_testkit::{Cut, CuttingProxy, ManualClock, ProvenLog, SeededEntropy};
+use jit_issuer::{Cursor, MintError, RevokeError};
+use jit_testkit::{Cut, CuttingProxy, ProvenLog};
 
 use crate::*;
 
 /// What ending an orphan of this name comes to, once it is on record.
 async fn end_orphan(world: &World, issuer: &str, name: &str) -> Result<RevokeOutcome, RevokeError> {
     let mut log = ProvenLog::new("log.example/other", [8; 32]);
-    let (clock, entropy) = (Arc::new(ManualClock::at(now())), Arc::new(SeededEntropy::new(5)));
-    let recorder = Recorder::new(log.origin(), WriterId::v8([1; 16]), clock.clone(), entropy);
-    let event = OrphanFound { issuer: IssuerName::new(issuer).unwrap(), name: ExternalId::new(name).unwrap() };
-    let (stream, retain) = (StreamId::Ops(WriterId::v8([1; 16])), RetentionClass::new("access").unwrap());
-    let draft = recorder.draft(stream, event.into(), Refs::default(), retain, clock.now()).unwrap();
-    let record = draft.seal(None, None).unwrap();
-    let recorded = log.append(std::slice::from_ref(&record)).swap_remove(0);
-    world.issuer.end_orphan(&OrphanAuthorization::new(&record, &recorded).unwrap()).await
+    let found = log.orphan_found(IssuerName::new(issuer).unwrap(), ExternalId::new(name).unwrap());
+    world.issuer.end_orphan(&found).await
 }
 
 fn names(found: &[Found]) -> Vec<&str> {

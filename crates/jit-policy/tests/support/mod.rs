@@ -9,6 +9,9 @@
     reason = "shared by several test binaries, which may panic"
 )]
 
+#[cfg(feature = "rego")]
+pub mod rego;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jit_core::*;
