@@ -37,7 +37,9 @@ proptest! {
         let issuer = issuer(authority).with_max_ttl(Seconds::new(NonZeroU32::new(max).unwrap()));
         let setup = CaseSetup { window, ..setup(1) };
         if RecordedCase::approved(setup.clone()).try_intend(&issuer).is_err() {
-            let left = window.intersect(&of_authority).map_or(Duration::ZERO, |window| window.duration());
+            // What a mint now is for: it begins now, whenever the authority does.
+            let issuable = window.shortened_to(Duration::from_secs(max.max(2).into())).unwrap();
+            let left = issuable.intersect(&of_authority).map_or(Duration::ZERO, |window| window.duration());
             prop_assert!(left < 3 * SECOND, "{left:?}");
             return Ok(());
         }
