@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jit_store::{
-    Backend, BackendError, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Holder, Known, LeaseRequest, LookupKey,
-    PostgresBackend, PostgresConfig, Projections, StreamState, TileKey, TileRow, TreeRead,
+    Backend, BackendError, Begin, BlobKey, CheckpointRow, DueKey, DueRow, Holder, Known, LeaseKey, LeaseRequest,
+    LookupKey, PostgresBackend, PostgresConfig, Projections, StreamState, TileKey, TileRow, TreeRead,
 };
-use postgres_support::{append, batch, connected, count, created, hash, migrated, record, row, stream};
+use postgres_support::{append, as_it_is, batch, connected, count, created, hash, migrated, record, row, stream};
 
 #[tokio::test]
 async fn a_log_is_appended_to_by_two_processes_and_opened_again() {
@@ -179,6 +179,78 @@ async fn a_lock_that_stays_taken_is_a_typed_error() {
     assert!(error.is_retryable(), "{error:?}");
     transaction.commit(batch(1, 1)).await.unwrap();
     assert_eq!(append(&other, 1).await, 3);
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_a_typed_error_and_writes_nothing() {
+    let (database, _) = created().await;
+    let brief = PostgresConfig::new(database.config.clone()).statement_timeout(Duration::from_millis(200));
+    let backend = PostgresBackend::connect(brief).await.unwrap();
+    let assumed = as_it_is(&backend).await;
+    let mut holder = database.connect().await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE jit.head, jit.leaf").await.unwrap();
+    for answer in [
+        backend.write_if(assumed, batch(1, 1)).await.map(drop),
+        backend.begin(Begin::default()).await.map(drop),
+        backend.rows(0..1).await.map(drop),
+    ] {
+        assert!(matches!(answer, Err(BackendError::Unavailable { .. })), "the server said that it gave up: {answer:?}");
+    }
+    held.rollback().await.unwrap();
+    assert_eq!(append(&backend, 1).await, 2);
+}
+
+#[tokio::test]
+async fn a_write_without_the_lock_waits_for_it_as_long_as_others() {
+    let (database, _) = created().await;
+    let impatient = PostgresConfig::new(database.config.clone()).lock_timeout(Duration::from_millis(100));
+    let backend = PostgresBackend::connect(impatient).await.unwrap();
+    let assumed = as_it_is(&backend).await;
+    let mut holder = database.connect().await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("SELECT FROM jit.head FOR UPDATE").await.unwrap();
+    let error = backend.write_if(assumed, batch(1, 1)).await.unwrap_err();
+    assert!(matches!(error, BackendError::Unavailable { .. }), "{error:?}");
+    held.rollback().await.unwrap();
+    assert!(backend.write_if(as_it_is(&backend).await, batch(1, 1)).await.unwrap());
+}
+
+/// What a database may be told to do for everybody who connects.
+const DEFAULTS: &[&str] = &[
+    "search_path = elsewhere, pg_catalog",
+    "default_transaction_isolation = serializable",
+    "default_transaction_read_only = on",
+    "synchronous_commit = off",
+];
+
+#[tokio::test]
+async fn defaults_of_the_database_change_nothing() {
+    let (database, _) = created().await;
+    let owner = database.connect().await;
+    // An equality by which nothing is equal, and a function that fails.
+    owner
+        .batch_execute(
+            "CREATE SCHEMA elsewhere;
+             CREATE FUNCTION elsewhere.differ(bigint, bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+             CREATE OPERATOR elsewhere.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = elsewhere.differ);
+             CREATE FUNCTION elsewhere.hashtext(text) RETURNS integer LANGUAGE sql AS 'SELECT 1 / 0'",
+        )
+        .await
+        .unwrap();
+    for default in DEFAULTS {
+        owner.batch_execute(&format!("ALTER DATABASE {} SET {default}", database.name())).await.unwrap();
+    }
+    let backend = connected(&database).await;
+    assert_eq!(append(&backend, 3).await, 4);
+    assert!(backend.write_if(as_it_is(&backend).await, batch(4, 3)).await.unwrap());
+    assert_eq!(backend.stream_rows(stream(1), 2, 9).await.unwrap().len(), 5);
+    assert!(backend.save_checkpoint(None, CheckpointRow { size: 7, note: vec![], frontier: vec![] }).await.unwrap());
+    let request = LeaseRequest { holder: Holder::from_bytes([1; 16]), ttl: Duration::from_secs(60) };
+    let lease = backend.lease(LeaseKey::from_bytes([1; 32]), request).await.unwrap().unwrap();
+    backend.release(lease).await.unwrap();
+    backend.rebuild().await.unwrap().commit().await.unwrap();
+    assert_eq!(PostgresBackend::migrate(&PostgresConfig::new(database.config.clone())).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jit_store::{
-    AppendError, Assumed, Backend, BackendError, Begin, CheckpointRow, HashBytes, PostgresBackend, PostgresConfig,
-};
+use jit_store::{AppendError, Backend, BackendError, Begin, CheckpointRow, HashBytes, PostgresBackend, PostgresConfig};
 use jit_testkit::{Cut, CuttingProxy, TestPostgres};
-use postgres_support::{append, batch, created, hash, migrated, record};
+use postgres_support::{append, as_it_is, batch, created, hash, migrated, record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -219,19 +217,12 @@ async fn two_batches_under_way_are_found_out_each() {
     assert_eq!(proxy.cuts(), 6);
 }
 
-/// What a writer that has just held the lock assumes of the log.
-async fn as_it_is(backend: &PostgresBackend) -> Assumed {
-    let transaction = backend.begin(Begin::default()).await.unwrap();
-    let locked = transaction.locked();
-    Assumed { incarnation: locked.incarnation, head: locked.head.clone(), streams: vec![] }
-}
-
 #[tokio::test]
 async fn what_still_waits_in_the_server_is_not_written_after_a_reconnect() {
     let (database, _) = created().await;
     let proxy = CuttingProxy::before(&database.tcp_config).await;
     let backend = Arc::new(through(&proxy, &database.tcp_config, false).await);
-    let assumed = as_it_is(&backend).await;
+    let assumed = as_it_is(&*backend).await;
     // Somebody else has the lock, so the statements wait in the server, whose client goes away.
     let mut holder = database.connect().await;
     let held = holder.transaction().await.unwrap();
@@ -318,7 +309,7 @@ async fn a_session_whose_begin_failed_is_given_up() {
 async fn a_process_ended_in_the_middle_leaves_its_outcome_unknown() {
     let (database, backend) = created().await;
     let backend = Arc::new(backend);
-    let assumed = as_it_is(&backend).await;
+    let assumed = as_it_is(&*backend).await;
     let mut holder = database.connect().await;
     let held = holder.transaction().await.unwrap();
     held.execute("SELECT 1 FROM jit.head FOR UPDATE", &[]).await.unwrap();
@@ -336,6 +327,55 @@ async fn a_process_ended_in_the_middle_leaves_its_outcome_unknown() {
     assert!(matches!(error, BackendError::OutcomeUnknown { .. }), "{error:?}");
     held.rollback().await.unwrap();
     assert_eq!(append(&*backend, 1).await, 2);
+}
+
+/// Sends a signal to processes of a server on this machine.
+fn signal(name: &str, pids: &[i32]) {
+    let pids = pids.iter().map(i32::to_string);
+    assert!(std::process::Command::new("kill").arg(name).args(pids).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let server = TestPostgres::fast();
+    assert!(server.data_folder().is_dir(), "its processes are of this machine");
+    let database = server.database().await;
+    let config = PostgresConfig::new(database.config.clone()).readers(1).statement_timeout(Duration::from_secs(1));
+    PostgresBackend::migrate(&config).await.unwrap();
+    let backend = Arc::new(PostgresBackend::connect(config).await.unwrap());
+    backend.create(vec![], batch(0, 1)).await.unwrap();
+    assert_eq!(backend.rows(0..9).await.unwrap().len(), 1);
+    let assumed = as_it_is(&*backend).await;
+    let watch = database.connect().await;
+    let ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jit-store'";
+    // One that writes and one that reads, as soon as those are gone that came before.
+    let frozen: Vec<i32> = loop {
+        let found = watch.query(ours, &[]).await.unwrap();
+        if found.len() == 2 {
+            break found.iter().map(|row| row.get(0)).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    signal("-STOP", &frozen);
+    let checkpoint = CheckpointRow { size: 1, note: vec![], frontier: vec![] };
+    let (written, saved) =
+        tokio::join!(backend.write_if(assumed, batch(1, 1)), backend.save_checkpoint(None, checkpoint));
+    assert!(matches!(written, Err(BackendError::OutcomeUnknown { .. })), "{written:?}");
+    assert!(matches!(saved, Err(BackendError::Unavailable { .. })), "nothing to be saved was sent: {saved:?}");
+    // Thaws while a new connection ends it.
+    let beginning = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move { backend.begin(Begin::default()).await.map(|begun| begun.locked().head.size) }
+    });
+    let ending = "SELECT FROM pg_stat_activity \
+                  WHERE state = 'active' AND query LIKE '%pg_terminate_backend%' AND pid <> pg_backend_pid()";
+    while watch.query_opt(ending, &[]).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    signal("-CONT", &frozen);
+    let size = beginning.await.unwrap().unwrap();
+    assert_eq!(backend.rows(0..9).await.unwrap().len() as u64, size);
+    assert_eq!(append(&*backend, 1).await, size + 1, "nothing of the old connection came after");
 }
 
 async fn wait_for_standby(client: &tokio_postgres::Client, name: &str) {

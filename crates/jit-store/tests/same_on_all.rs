@@ -16,9 +16,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::maybe_done;
 use jit_core::{Clock as _, Expected, StreamHead, Timestamp};
 use jit_store::{
-    AppendError, AppendRequest, Backend, BlobKey, Cursor, DueWork, ExportPayloads, Log, LogRecord, LookupKey,
+    AppendError, AppendRequest, Appended, Backend, BlobKey, Cursor, DueWork, ExportPayloads, Log, LogRecord, LookupKey,
     MemoryBackend, RecordKey, SqliteBackend, StreamKey, StreamState, TileKey, TreeNodes, TreeRead,
 };
 use postgres_support::{connected, migrated};
@@ -42,6 +43,9 @@ enum What {
         guard: Option<(u64, bool)>,
         blob: Option<u8>,
     },
+    /// Requests handed in at once. How they are batched is up to the log and to how long a commit takes; the order is that in
+    /// which they were handed in.
+    Together(Vec<Joined>),
     /// The last request once more.
     Repeat,
     /// A case with so many records that schedule work and are filed under names, if there is none of this number.
@@ -65,6 +69,27 @@ enum What {
     Restart,
 }
 
+/// One of the requests that are handed in at once: so many records for a case, perhaps from before what others hand in, with a
+/// draft or without.
+#[derive(Debug, Clone)]
+struct Joined {
+    number: u64,
+    count: usize,
+    stale: bool,
+    draft: bool,
+}
+
+fn joined() -> impl Strategy<Value = Joined> {
+    let rarely = || proptest::bool::weighted(0.02);
+    let number = prop_oneof![0..4u64, 20..50u64];
+    (number, 1..6usize, rarely(), rarely()).prop_map(|(number, count, stale, draft)| Joined {
+        number,
+        count,
+        stale,
+        draft,
+    })
+}
+
 fn what() -> impl Strategy<Value = What> {
     let cases = proptest::collection::btree_map(0..4u64, 1..200usize, 0..3);
     let guard = proptest::option::of((0..4u64, proptest::bool::weighted(0.8)));
@@ -73,6 +98,7 @@ fn what() -> impl Strategy<Value = What> {
         .prop_map(|(cases, stale, drafts, guard, blob)| What::Append { cases, stale, drafts, guard, blob });
     prop_oneof![
         12 => append,
+        3 => proptest::collection::vec(joined(), 2..120).prop_map(What::Together),
         1 => Just(What::Repeat),
         4 => (10..16u64, 1..8usize).prop_map(|(number, count)| What::Live { number, count }),
         3 => (20..90u64).prop_map(|minutes| What::Wait { minutes }),
@@ -90,6 +116,7 @@ fn what() -> impl Strategy<Value = What> {
 enum Answer {
     Appended { repeated: bool, records: Vec<LogRecord> },
     Refused(String),
+    Together(Vec<Answer>),
     Worked(Vec<(String, Timestamp)>),
     Told(bool),
     Published { size: u64, note: Vec<u8> },
@@ -175,6 +202,7 @@ impl Store {
                 }
                 answer
             }
+            What::Together(requests) => self.append_together(&log, requests).await,
             What::Repeat => self.append(&log, self.last.clone()).await,
             What::Live { number, count } => {
                 if !self.lived.insert(*number) {
@@ -223,7 +251,42 @@ impl Store {
 
     async fn append(&mut self, log: &Log, request: AppendRequest) -> Answer {
         self.last = request.clone();
-        match log.append(request).await {
+        self.answer(log.append(request).await)
+    }
+
+    async fn append_together(&mut self, log: &Log, requests: &[Joined]) -> Answer {
+        let (before, mut hold, mut appending) = (self.heads.clone(), Vec::new(), Vec::new());
+        for Joined { number, count, stale, draft } in requests {
+            let heads = if *stale { &before } else { &self.heads };
+            let from = heads.get(number).copied();
+            let records = chain(log, case(*number), from, *count);
+            hold.push(from == self.heads.get(number).copied());
+            if hold.last() == Some(&true) {
+                self.heads.insert(*number, records.last().unwrap().head());
+            }
+            let mut request = AppendRequest::new().records(case(*number), Expected::from_head(from), records);
+            if *draft {
+                request = request.draft(heartbeat(log));
+            }
+            self.last = request.clone();
+            appending.push(Box::pin(maybe_done(log.append(request))));
+        }
+        // Handed in by the first poll, one after the other.
+        for request in &mut appending {
+            let _ = futures_util::poll!(request);
+        }
+        let mut answers = Vec::new();
+        for (mut request, holds) in appending.into_iter().zip(hold) {
+            request.as_mut().await;
+            let answer = self.answer(request.as_mut().take_output().unwrap());
+            assert_eq!(matches!(answer, Answer::Appended { repeated: false, .. }), holds, "{}: {answer:?}", self.name);
+            answers.push(answer);
+        }
+        Answer::Together(answers)
+    }
+
+    fn answer(&self, appended: Result<Appended, AppendError>) -> Answer {
+        match appended {
             Ok(appended) => Answer::Appended { repeated: appended.is_repeated(), records: appended.records().to_vec() },
             Err(error @ (AppendError::Conflict { .. } | AppendError::Invalid(_) | AppendError::Closed { .. })) => {
                 Answer::Refused(format!("{error:?}"))
@@ -355,9 +418,13 @@ fn the_same_operations_give_the_same_log_on_every_backend() {
     // The server of the tests and its template belong to one runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let step = (0..2usize, what()).prop_map(|(process, what)| Step { process, what });
-    let sequences =
-        (proptest::collection::vec(step, 1..40), proptest::collection::vec(any::<prop::sample::Index>(), 12));
-    let ran = TestRunner::new(config).run(&sequences, |(steps, at)| {
+    let at = proptest::collection::vec(any::<prop::sample::Index>(), 12);
+    let sequences = (any::<bool>(), proptest::collection::vec(step, 1..40), at);
+    let ran = TestRunner::new(config).run(&sequences, |(alone, mut steps, at)| {
+        if alone {
+            // Batches are sent without the lock, one while another is under way, as long as nobody else writes.
+            steps.iter_mut().for_each(|step| step.process = 0);
+        }
         runtime.block_on(async {
             let mut stores = Store::all().await;
             for (number, step) in steps.iter().enumerate() {

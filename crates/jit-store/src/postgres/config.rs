@@ -110,15 +110,15 @@ impl PostgresConfig {
         self
     }
 
-    /// How long to wait for the log's lock, 10 seconds by default.
+    /// How long to wait for the log's lock, 10 seconds by default. In whole milliseconds, from one to 24 days.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// How long a statement may run, and how long a writer may keep the lock without one, 30 seconds by default. An answer
-    /// that is not there five seconds later does not come any more.
+    /// How long a statement may run, and how long a writer may keep the lock without one, 30 seconds by default. In whole
+    /// milliseconds, from one to 24 days. An answer that is not there five seconds later is not waited for any more.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;

@@ -89,13 +89,15 @@ impl Connector {
         }
     }
 
-    /// Settings that the contract rests on, whatever the server's or the user's defaults are.
+    /// Settings that the contract rests on, whatever the server's, the database's or the user's defaults are.
     async fn set_up(&self, client: &Client) -> Result<(), Error> {
-        let (statement, lock) = (self.statement_timeout.as_millis(), self.lock_timeout.as_millis());
-        // One plan for all, by the indexes, also when it was made while the tables were empty; neither a compiler nor helpers for
-        // queries of microseconds. A writer that vanished loses the lock.
+        let (statement, lock) = (milliseconds(self.statement_timeout), milliseconds(self.lock_timeout));
+        // Every name is PostgreSQL's own. One plan for all, by the indexes, also when it was made while the tables were empty;
+        // neither a compiler nor helpers for queries of microseconds. A writer that vanished loses the lock.
         let settings = format!(
-            "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+            "SET search_path = pg_catalog, pg_temp; \
+             SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE; \
+             SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
              SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; SET jit = off; \
              SET max_parallel_workers_per_gather = 0; \
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
@@ -103,6 +105,11 @@ impl Connector {
         );
         client.batch_execute(&settings).await
     }
+}
+
+/// As PostgreSQL counts a time-out, to which none at all would be no limit.
+fn milliseconds(timeout: Duration) -> u128 {
+    timeout.as_millis().clamp(1, u128::from(i32::MAX.unsigned_abs()))
 }
 
 impl Connect for Connector {
@@ -167,6 +174,57 @@ mod tests {
     use jit_testkit::TestPostgres;
 
     use super::*;
+
+    async fn setting(session: &Session, name: &str) -> String {
+        session.client.query_one("SELECT current_setting($1)", &[&name]).await.unwrap().get(0)
+    }
+
+    #[tokio::test]
+    async fn settings_do_not_depend_on_the_defaults() {
+        let database = TestPostgres::shared().database().await;
+        let admin = database.connect().await;
+        for default in [
+            "search_path = public",
+            "synchronous_commit = off",
+            "default_transaction_isolation = serializable",
+            "default_transaction_read_only = on",
+            "plan_cache_mode = force_custom_plan",
+        ] {
+            admin.batch_execute(&format!("ALTER DATABASE {} SET {default}", database.name())).await.unwrap();
+        }
+        let session = Connector::new(&PostgresConfig::new(database.config.clone())).session().await.unwrap();
+        for (name, value) in [
+            ("search_path", "pg_catalog, pg_temp"),
+            ("synchronous_commit", "on"),
+            ("transaction_isolation", "read committed"),
+            ("transaction_read_only", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "10s"),
+        ] {
+            assert_eq!(setting(&session, name).await, value, "{name}");
+        }
+        // What waits for more than the disk of this server stays.
+        let stricter = format!("ALTER DATABASE {} SET synchronous_commit = remote_apply", database.name());
+        admin.batch_execute(&stricter).await.unwrap();
+        let session = Connector::new(&PostgresConfig::new(database.config.clone())).session().await.unwrap();
+        assert_eq!(setting(&session, "synchronous_commit").await, "remote_apply");
+    }
+
+    #[tokio::test]
+    async fn no_time_at_all_is_not_all_the_time() {
+        let database = TestPostgres::shared().database().await;
+        for (given, set) in
+            [(Duration::ZERO, "1ms"), (Duration::from_micros(1), "1ms"), (Duration::MAX, "2147483647ms")]
+        {
+            let config = PostgresConfig::new(database.config.clone()).lock_timeout(given);
+            let session = Connector::new(&config).session().await.unwrap();
+            assert_eq!(setting(&session, "lock_timeout").await, set);
+        }
+        let endless = PostgresConfig::new(database.config.clone()).statement_timeout(Duration::MAX);
+        let session = Connector::new(&endless).session().await.unwrap();
+        assert_eq!(setting(&session, "idle_in_transaction_session_timeout").await, "2147483647ms");
+    }
 
     #[tokio::test]
     async fn no_session_ends_its_own_process() {

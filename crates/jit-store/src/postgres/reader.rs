@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::future::{join4, try_join3};
+use futures_util::future::{join4, try_join, try_join3};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row as SqlRow};
@@ -228,12 +228,17 @@ impl Reader {
         let (size, after) = (signed(row.size)?, after.map(signed).transpose()?);
         let frontier = concat(&row.frontier);
         let client = self.client().await?;
-        let lock = client.prepare_cached(&self.schema.fill(sql::CHECKPOINT_LOCK)).await.map_err(failed)?;
-        let add = client.prepare_cached(&self.schema.fill(sql::CHECKPOINT_ADD)).await.map_err(failed)?;
+        let (lock, add) = (self.schema.fill(sql::CHECKPOINT_LOCK), self.schema.fill(sql::CHECKPOINT_ADD));
+        let preparing = try_join(client.prepare_cached(&lock), client.prepare_cached(&add));
+        let Ok(prepared) = timeout(self.patience, preparing).await else {
+            drop(Object::take(client));
+            return Err(unavailable("the server does not answer"));
+        };
+        let (lock, add) = prepared.map_err(failed)?;
         let answers = timeout(
             self.patience,
             join4(
-                client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+                client.batch_execute(sql::BEGIN),
                 client.execute(&lock, &[]),
                 client.execute(&add, &[&size, &row.note, &frontier, &after]),
                 client.batch_execute("COMMIT"),

@@ -18,8 +18,9 @@ pub(super) const END: &str = r"
         ELSE true
     END), true)
     FROM pg_stat_activity WHERE pid = $1 AND pid <> pg_backend_pid()";
-/// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it.
-pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '')";
+/// Commits, so that the write-ahead log is flushed up to here, and writes nothing but to it. A standby writes nothing, and has
+/// nothing that its primary has not flushed.
+pub(super) const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'jit-store', '') WHERE NOT pg_is_in_recovery()";
 
 pub(super) const STREAM_HEAD: &str = r#"SELECT next, leaf, closed FROM "{schema}".stream_head WHERE stream = $1"#;
 
@@ -133,9 +134,6 @@ pub(super) const RELEASE: &str = r#"DELETE FROM "{schema}".lease WHERE key = $1 
 
 /// Whatever the defaults of the server or the user are.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-/// For a statement that is a transaction of its own.
-pub(super) const AS_WRITER: &str =
-    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Statements take as long as the log is large, and the locks wait no longer than always.
 pub(super) const BEGIN_REBUILD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
                                         SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";

@@ -181,7 +181,6 @@ impl Writer {
     ) -> Result<(WritingSession, ServerProcess), BackendError> {
         let flusher = if self.early { Some(self.connector.session().await?) } else { None };
         let main = self.connector.session().await?;
-        main.client.batch_execute(sql::AS_WRITER).await.map_err(failed)?;
         let statements = Statements::prepare(&main.client, &self.schema).await?;
         let incarnation = main.incarnation(count).await?;
         if let Some(last) = last {
@@ -198,14 +197,17 @@ impl Writer {
             return flush(flusher, self.patience).await;
         }
         let flusher = self.connector.session().await?;
-        let process = flusher.process().await?;
+        let process = timeout(self.patience, flusher.process()).await.map_err(unavailable)??;
         if let Err(error) = flush(&flusher, self.patience).await {
             // What waits for a standby does not notice that its client is gone.
-            self.connector.session().await?.end(&process).await?;
+            let other = self.connector.session().await?;
+            timeout(self.patience, other.end(&process)).await.map_err(unavailable)??;
             return Err(error);
         }
         // It still answers, so the server that flushed is the one that was read from.
-        session.main.client.batch_execute("").await.map_err(failed)
+        let answer = timeout(self.patience, session.main.client.batch_execute("")).await;
+        session.broken.fetch_or(answer.is_err(), Ordering::Relaxed);
+        answer.map_err(unavailable)?.map_err(failed)
     }
 }
 

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use jit_store::{
-    Backend, Batch, Begin, HashBytes, Head, PostgresBackend, PostgresConfig, Projections, RecordKey, Row, StreamKey,
-    StreamState,
+    Assumed, Backend, Batch, Begin, HashBytes, Head, PostgresBackend, PostgresConfig, Projections, RecordKey, Row,
+    StreamKey, StreamState,
 };
 use jit_testkit::{TestDatabase, TestPostgres};
 use tokio::sync::OnceCell;
@@ -90,6 +90,13 @@ pub(crate) async fn append(backend: &dyn Backend, count: u64) -> u64 {
     let size = transaction.locked().head.size;
     transaction.commit(batch(size, count)).await.unwrap();
     size + count
+}
+
+/// What a writer that has just held the lock assumes of the log.
+pub(crate) async fn as_it_is(backend: &dyn Backend) -> Assumed {
+    let transaction = backend.begin(Begin::default()).await.unwrap();
+    let locked = transaction.locked();
+    Assumed { incarnation: locked.incarnation, head: locked.head.clone(), streams: vec![] }
 }
 
 /// How many rows a query counts.
