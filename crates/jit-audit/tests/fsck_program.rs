@@ -202,6 +202,46 @@ async fn a_damaged_postgres_is_named_beside_its_brokers() {
     assert!(!nobody.2.contains("secret-7"), "{}", nobody.2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_believed_whom_the_named_authority_vouches_for() {
+    let server = TestPostgres::fast();
+    let database = server.database().await;
+    PostgresBackend::migrate(&PostgresConfig::new(database.config.clone())).await.unwrap();
+    let backend = PostgresBackend::connect(PostgresConfig::new(database.config.clone())).await.unwrap();
+    let world = World::over(Arc::new(backend)).await;
+    fill(&world).await;
+    let (files, store) = (Files::of(&world), url(&database));
+    let authority = server.demand_tls().await;
+    let authority = authority.to_str().unwrap();
+    let (status, out, error) = files.answer(&store, &["--ca", authority]);
+    assert_eq!((status, out.lines().last()), (0, Some("clean")), "{out}{error}");
+
+    let stranger = files.path("stranger.crt");
+    let mut making = Command::new("openssl");
+    making.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority".split(' '));
+    making.arg("-keyout").arg(files.path("stranger.key")).arg("-out").arg(&stranger);
+    let made = making.output().expect("openssl is installed (Debian: openssl)");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (status, out, error) = files.answer(&store, &["--ca", stranger.to_str().unwrap()]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(error.contains("certificate"), "{error}");
+
+    let renamed = store.replace("@127.0.0.1:", "@localhost:");
+    let without_tls = TestPostgres::shared().database().await;
+    for (store, more) in [
+        (&renamed, ["--ca", authority].as_slice()),
+        (&url(&without_tls), &["--ca", authority]),
+        (&store, &[]),
+        (&format!("{store}?sslmode=require"), &[]),
+    ] {
+        let (status, out, error) = files.answer(store, more);
+        assert_eq!((status, out.as_str()), (2, ""), "{store} {more:?}: {error}");
+        assert!(!error.contains(TestPostgres::PASSWORD), "{error}");
+    }
+    let (status, out, _) = files.answer(&format!("{store}?sslmode=disable"), &["--ca", authority]);
+    assert_eq!((status, out.lines().last()), (0, Some("clean")), "what is named on the command line counts: {out}");
+}
+
 #[test]
 fn wrong_orders_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,8 +4,7 @@
 
 mod postgres_support;
 
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use jit_store::{
 };
 use jit_testkit::{TestDatabase, TestPostgres};
 use postgres_support::{append, batch, connected, count, migrated};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 
@@ -166,51 +165,9 @@ async fn a_user_without_superuser_migrates_and_others_work() {
     assert_eq!(writer.stream_head(postgres_support::stream(1)).await.unwrap(), None);
 }
 
-/// A certificate for 127.0.0.1, which the server uses from now on.
-async fn certified(server: &TestPostgres) -> CertificateDer<'static> {
-    let data = server.data_folder();
-    let (key, pem, der) = (data.join("server.key"), data.join("server.crt"), data.join("server.der"));
-    let openssl = |args: &[&str]| {
-        let output = Command::new("openssl").args(args).output().expect("openssl is installed (Debian: openssl)");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let (key_path, pem_path, der_path) = (key.to_str().unwrap(), pem.to_str().unwrap(), der.to_str().unwrap());
-    openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=jit-store test",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-        "-keyout",
-        key_path,
-        "-out",
-        pem_path,
-    ]);
-    openssl(&["x509", "-in", pem_path, "-outform", "DER", "-out", der_path]);
-    let owner = std::fs::metadata(&data).unwrap();
-    for path in [&key, &pem] {
-        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
-    let admin = server.config().connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(admin.1);
-    admin.0.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
-    admin.0.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    CertificateDer::from(std::fs::read(&der).unwrap())
-}
-
-fn trusting(certificate: Option<CertificateDer<'static>>) -> ClientConfig {
+fn trusting(authority: Option<&Path>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificate);
+    roots.add_parsable_certificates(authority.map(|path| CertificateDer::from_pem_file(path).unwrap()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     builder.with_root_certificates(roots).with_no_client_auth()
@@ -225,18 +182,17 @@ async fn tls_is_spoken_or_nothing() {
     let plain = PostgresBackend::connect(over(&database.tcp_config, trusting(None))).await;
     assert!(matches!(plain, Err(PostgresError::Backend(_))), "the server speaks no TLS yet: {plain:?}");
 
-    let certificate = certified(&server).await;
-    let client = database.connect().await;
-    while client.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0) != "on" {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let authority = server.demand_tls().await;
+    let in_clear = PostgresBackend::connect(PostgresConfig::new(database.tcp_config.clone())).await;
+    assert!(matches!(in_clear, Err(PostgresError::Backend(_))), "the server demands TLS: {in_clear:?}");
     let stranger = PostgresBackend::connect(over(&database.tcp_config, trusting(None))).await;
     assert!(matches!(stranger, Err(PostgresError::Backend(_))), "nobody vouches for the certificate: {stranger:?}");
 
-    let backend = PostgresBackend::connect(over(&database.tcp_config, trusting(Some(certificate)))).await.unwrap();
+    let backend = PostgresBackend::connect(over(&database.tcp_config, trusting(Some(&authority)))).await.unwrap();
     backend.create(vec![], batch(0, 1)).await.unwrap();
     append(&backend, 3).await;
     assert_eq!(backend.rows(0..9).await.unwrap().len(), 4);
+    let client = database.connect().await;
     let in_clear = "pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'jit-store' AND NOT ssl";
     assert_eq!(count(&client, in_clear).await, 0);
     let encrypted = "pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'jit-store' AND ssl";

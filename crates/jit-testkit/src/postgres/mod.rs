@@ -5,6 +5,7 @@ mod cluster;
 mod database;
 mod locate;
 mod proxy;
+mod tls;
 
 pub use cluster::TestPostgres;
 pub use database::TestDatabase;
