@@ -1,4 +1,5 @@
-//! Barring an identity: nothing can be requested by or issued for it, and its grants end; until the bar is lifted.
+//! Barring an identity: its grants end, its requests are denied, and nothing can be requested by or issued for it until the bar is
+//! lifted.
 //!
 //! The bar stands in a stream of the identity's own, and whoever gives access guards the streams of everyone the access serves.
 //! So a request that races with a bar is refused, or was submitted before it and ends with the others.
@@ -9,7 +10,7 @@ use jit_core::{
     Code, Event, Expected, IdempotencyKey, IdentityBarred, IdentityReinstated, LeafHash, Principal, PrincipalId, Prose,
     Refs, StreamId, Timestamp,
 };
-use jit_store::AppendError;
+use jit_store::{AppendError, LogRecord};
 
 use crate::{broker::Broker, ending_many::EndedMany, error::BrokerError, ops::OpsStream};
 
@@ -37,8 +38,9 @@ pub(crate) enum Standing {
 
 impl Broker {
     /// Bars an identity and ends every grant that serves it: those it asked for, receives or is acted for under, and those of
-    /// agents it owns. Each ends as `grant.eligibility_withdrawn` with the bar as its cause. Nothing can be submitted by or issued
-    /// for it afterwards until [`reinstate`](Self::reinstate); who may bar is for the caller to establish.
+    /// agents it owns. Each ends as `grant.eligibility_withdrawn` with the bar as its cause, and each request that still waits is
+    /// denied, for good. Nothing can be submitted by or issued for it afterwards until [`reinstate`](Self::reinstate); who may bar
+    /// is for the caller to establish.
     ///
     /// Repeated, under this or another key, it goes on with what is left to end. What a crash leaves is ended by the sweep.
     ///
@@ -82,10 +84,11 @@ impl Broker {
         }
     }
 
-    /// Lifts a bar. Grants that ended stay ended. Writes nothing if there is no bar.
+    /// Lifts a bar. What it ended and denied stays so; what it had yet to end, after a crash for example, ends first. Writes nothing
+    /// if there is no bar.
     ///
     /// # Errors
-    /// Whatever kept it from being recorded.
+    /// Whatever kept it from being recorded, or something from ending; the bar is in force then.
     #[tracing::instrument(skip_all, err, fields(%identity))]
     pub async fn reinstate(
         &self,
@@ -104,6 +107,12 @@ impl Broker {
                 None => {}
             }
             let Some(bar) = bar_in(&standing) else { return Ok(()) };
+            if !has_ended_all(&standing, &bar) {
+                match self.end_many(stream).await?.failed.into_iter().next() {
+                    Some((_, error)) => return Err(error),
+                    None => continue,
+                }
+            }
             let event = IdentityReinstated { identity: identity.clone(), by: by.clone(), reason: reason.clone() };
             let refs = Refs { command: Some(command), cause: Some(bar.leaf), ..Refs::default() };
             match self.append_ops(&standing, event.into(), refs).await {
@@ -151,6 +160,12 @@ pub(crate) fn served(requester: &Principal, recipient: &PrincipalId) -> BTreeSet
         served.insert(PrincipalId::Identity(agent.owner().clone()));
     }
     served
+}
+
+/// Whether nothing is left of what a bar is to end.
+fn has_ended_all(standing: &OpsStream, bar: &Bar) -> bool {
+    let of_bar = |record: &LogRecord| record.record().header().refs.cause == Some(bar.leaf);
+    standing.events().any(|(record, event)| matches!(event, Event::BulkEndCompleted(_)) && of_bar(record))
 }
 
 /// The bar that is in force at the end of a stream.

@@ -64,7 +64,7 @@ impl Broker {
         loop {
             let (case, other) = (self.load_existing(id).await?, self.load_existing(by_case).await?);
             if first_effect(&case, command_id, |event| matches!(event, Event::GrantSuperseded(_)))? {
-                return self.after_end(case).await;
+                return Ok(self.after_end(case).await?.phase());
             }
             let retain = case.retain().cloned().ok_or(BrokerError::NoSuchCase(id))?;
             let active = other.grant().filter(|_| id != by_case && other.is_active(self.clock.now().at));
@@ -86,7 +86,7 @@ impl Broker {
                 origin = origin.ended_by(by);
             }
             match self.try_turn(case, &[command], &origin, guards).await {
-                Ok(turn) => return self.after_end(turn.accepted()?.case).await,
+                Ok(turn) => return Ok(self.after_end(turn.accepted()?.case).await?.phase()),
                 // Each conflict means that one of them got further.
                 Err(NotTaken::Conflict) => {}
                 Err(NotTaken::Failed(error)) => return Err(error),
@@ -102,19 +102,17 @@ impl Broker {
         command: &Command,
     ) -> Result<Phase, BrokerError> {
         let turn = self.act_once(key, id, by, command, |event| is_end(&event.kind())).await?.accepted()?;
-        self.after_end(turn.case).await
+        Ok(self.after_end(turn.case).await?.phase())
     }
 
     /// What follows an end: credentials are taken back, what hangs below ends too, and the case is closed once it can be.
     /// Done again whenever it is due; what was done is not done twice. A failure leaves the case open and keeps nothing else
-    /// from being done.
-    pub(crate) async fn after_end(&self, case: Case) -> Result<Phase, BrokerError> {
-        let id = case.id();
+    /// from being done. Gives the case as it is afterwards.
+    pub(crate) async fn after_end(&self, case: Case) -> Result<Case, BrokerError> {
         let own = Box::pin(self.revoke_credentials(&case)).await;
         let below = Box::pin(self.end_children(&case)).await;
         own.and(below)?;
-        Box::pin(self.settle_after(id, true)).await?;
-        Ok(self.load_existing(id).await?.phase())
+        Box::pin(self.settle_after(case.id(), true)).await
     }
 
     /// Ends every live grant derived from one that ended, each with the parent's end as its cause (INV-15); the first error if

@@ -1,11 +1,12 @@
-//! Ending many grants by one act: on record first, then page by page, each with the act as its cause.
+//! Ending many grants by one act: on record first, then page by page, each with the act as its cause. Requests that still wait are
+//! denied by it.
 //!
 //! The act has a stream of its own whose record 0 is the lock, so that it is ordered once under its key. What it is about is
 //! found by look-ups, and every end is idempotent: whoever repeats the act, or sweeps after a crash, goes on where it stopped.
 
 use jit_core::{
-    BulkEndCompleted, BulkEndOrdered, CaseId, Code, Command, EndBy, EndSelector, Event, IdempotencyKey, LeafHash,
-    Lookup, LookupFamily, Principal, PrincipalId, Prose, Refs, StepOrigin, StreamId,
+    BulkEndCompleted, BulkEndOrdered, Case, CaseId, Code, Command, EndBy, EndSelector, Event, IdempotencyKey, LeafHash,
+    Lookup, LookupFamily, Phase, Principal, PrincipalId, Prose, Refs, StepOrigin, StreamId,
 };
 use jit_store::{AppendError, LogRecord};
 use tokio::task::JoinSet;
@@ -19,7 +20,7 @@ const PAGE: usize = 128;
 /// What became of the grants that an act was about.
 #[derive(Debug, Default)]
 pub struct EndedMany {
-    /// Cases whose grant this act ended, now or when it was first asked for.
+    /// Cases whose grant this act ended, or whose request it denied before there was one, now or when it was first asked for.
     pub ended: Vec<CaseId>,
     /// Cases whose grant had ended before, or ended for another reason meanwhile.
     pub already_ended: Vec<CaseId>,
@@ -38,8 +39,9 @@ struct Act {
     completed: bool,
 }
 
-/// What became of one grant.
+/// What became of one case.
 enum OneEnd {
+    /// It had come to nothing before.
     NoGrant,
     Ended,
     Already,
@@ -47,7 +49,8 @@ enum OneEnd {
 
 impl Broker {
     /// Ends all grants that a selector names, of requests submitted before this act: each as `grant.revoked` with the record of
-    /// the act as its cause, and with everything derived from it. Who may is for the caller to establish.
+    /// the act as its cause, and with everything derived from it. Requests that still wait are denied, so that none becomes a grant
+    /// afterwards. Who may is for the caller to establish.
     ///
     /// Repeated under its key, it goes on with what is left, and answers for all. What a crash leaves is ended by the sweep.
     ///
@@ -146,20 +149,30 @@ impl Broker {
 
     async fn end_one(&self, id: CaseId, command: &Command, act: LeafHash) -> Result<OneEnd, BrokerError> {
         let case = self.load_existing(id).await?;
-        let (Some(grant), Some(retain), Command::End { by, .. }) = (case.grant(), case.retain(), command) else {
+        let (Some(retain), Command::End { by, .. }) = (case.retain(), command) else {
             return Ok(OneEnd::NoGrant);
         };
-        let by_act = |end: &jit_core::CaseEnd| if end.cause == Some(act) { OneEnd::Ended } else { OneEnd::Already };
-        if let Some(end) = &grant.end {
-            return Ok(by_act(end));
+        if let Some(before) = ended(&case, act) {
+            return Ok(before);
         }
         let origin = StepOrigin::internal(retain.clone()).ended_by(by);
         let turn = self.turn(id, command, &origin).await?;
-        let ended = turn.case.grant().and_then(|g| g.end.as_ref()).map_or(OneEnd::NoGrant, by_act);
-        if turn.outcome.is_ok() {
+        let now = ended(&turn.case, act).unwrap_or(OneEnd::NoGrant);
+        if turn.outcome.is_ok() && turn.case.grant().is_some() {
             self.after_end(turn.case).await?;
         }
-        Ok(ended)
+        Ok(now)
+    }
+}
+
+/// What became of a case for which nothing is left to be done by an act; `None` if there is.
+fn ended(case: &Case, act: LeafHash) -> Option<OneEnd> {
+    let by_act = |cause| if cause == Some(act) { OneEnd::Ended } else { OneEnd::Already };
+    match (case.grant(), case.phase()) {
+        (Some(grant), _) => grant.end.as_ref().map(|end| by_act(end.cause)),
+        (None, Phase::Submitted | Phase::AwaitingApprovals) => None,
+        (None, _) if case.denied_because() == Some(act) => Some(OneEnd::Ended),
+        (None, _) => Some(OneEnd::NoGrant),
     }
 }
 

@@ -135,12 +135,13 @@ async fn who_leaves_loses_every_grant_and_gets_none_until_reinstated() {
     let owned = world.broker.submit(&key("agent"), agent.clone()).await.unwrap().case;
     let _ = world.issue(owned, agent.recipient()).await.unwrap();
     let pending = world.broker.submit(&key("p"), request("alice", "database:prod/stock", "read")).await.unwrap().case;
+    let daves = world.broker.submit(&key("d"), request("dave", "database:prod/stock", "read")).await.unwrap().case;
 
     let offboard = async |k: &str| {
         world.broker.offboard(&key(k), &alice, root.clone(), code!("left"), Some(Prose::new("last day").unwrap())).await
     };
     let ended = offboard("off").await.unwrap();
-    assert_eq!((ended.ended.len(), ended.failed.len()), (2, 0), "{ended:?}");
+    assert_eq!((ended.ended.len(), ended.failed.len()), (3, 0), "{ended:?}");
     let bar = world.broker.bar(&alice).await.unwrap().unwrap();
     for case in [own, owned] {
         let end = world.end(case).await;
@@ -149,11 +150,21 @@ async fn who_leaves_loses_every_grant_and_gets_none_until_reinstated() {
     assert_eq!(target.working(), []);
     let size = world.broker.log().size().await.unwrap();
     for k in ["off", "another key"] {
-        assert_eq!(offboard(k).await.unwrap().ended.len(), 2);
+        assert_eq!(offboard(k).await.unwrap().ended.len(), 3);
     }
     assert_eq!(world.broker.log().size().await.unwrap(), size);
 
-    // Neither she nor her agent can ask, and what is approved for her after it ends instead of being issued.
+    // What she had asked for before is denied, and can be approved by nobody. Neither she nor her agent can ask again.
+    let denied = world.broker.log().stream(&StreamId::Case(pending)).await.unwrap();
+    let denied = denied.iter().rev().nth(1).unwrap().record();
+    let Event::GrantDenied(denial) = denied.event().unwrap() else { panic!("{:?}", world.kinds(pending).await) };
+    assert_eq!(
+        (denial.by, denial.cause, denied.header().refs.cause),
+        (Some(root.clone()), code!("left"), Some(bar.leaf))
+    );
+    assert!(world.broker.case(pending).await.unwrap().is_closed());
+    assert_eq!(world.broker.approval_content(pending, &person("bob")).await.unwrap(), None);
+    assert_eq!(world.broker.case(daves).await.unwrap().phase(), Phase::AwaitingApprovals);
     for (k, asked) in [("new", request("alice", "database:prod/orders", "read")), ("robot", agent_deployment("robot2"))]
     {
         let refused = world.broker.submit(&key(k), asked).await;
@@ -162,19 +173,76 @@ async fn who_leaves_loses_every_grant_and_gets_none_until_reinstated() {
             "{refused:?}"
         );
     }
-    world.approve(pending, "bob", "sre").await.unwrap();
-    let refused = world.issue(pending, &alice).await;
-    assert!(matches!(refused, Err(BrokerError::Refused { refusal: Refusal::Barred(_), .. })), "{refused:?}");
-    assert_eq!(world.end(pending).await.kind, Kind::GrantEligibilityWithdrawn);
-    assert_eq!(target.working(), []);
     // Dave is somebody else, also when he has agents of hers act for him no more.
     world.active("dave", "dave", "database:prod/orders").await;
 
     world.broker.reinstate(&key("on"), &alice, root.clone(), None).await.unwrap();
     world.broker.reinstate(&key("on"), &alice, root.clone(), None).await.unwrap();
     assert_eq!(world.broker.bar(&alice).await.unwrap(), None);
+    // She may ask anew; what was asked for before is over.
+    let refused = world.issue(pending, &alice).await;
+    assert!(matches!(refused, Err(BrokerError::Refused { refusal: Refusal::Phase(Phase::Denied), .. })), "{refused:?}");
     world.active("back", "alice", "database:prod/orders").await;
     world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_denied_by_an_act_on_many_grants_and_its_approver_comes_too_late() {
+    let (world, target) = stateful().await;
+    let root = person("root").id();
+    let waiting = world.broker.submit(&key("w"), request("alice", "database:prod/stock", "read")).await.unwrap().case;
+    let selector = EndSelector::Subject(person("alice").id());
+    let end = async || {
+        world.broker.end_all(&key("bulk"), root.clone(), selector.clone(), code!("incident"), None).await.unwrap()
+    };
+    assert_eq!(end().await.ended, [waiting]);
+    let size = world.broker.log().size().await.unwrap();
+    assert_eq!(end().await.ended, [waiting], "answered the same");
+    assert_eq!(world.broker.log().size().await.unwrap(), size);
+    assert_eq!(world.broker.case(waiting).await.unwrap().phase(), Phase::Denied);
+    assert!(world.issue(waiting, &person("alice").id()).await.is_err());
+    // It is about what was asked for before it.
+    world.active("later", "alice", "database:prod/stock").await;
+    assert_eq!(target.working().len(), 1);
+    world.assert_invariants().await;
+}
+
+/// A bar that dies on its way is lifted before any sweep, and somebody approves meanwhile what it was to deny.
+#[tokio::test]
+async fn no_request_from_before_a_bar_outlives_it_wherever_the_bar_dies() {
+    let mut k = 1;
+    loop {
+        let (mut world, target) = stateful().await;
+        let (alice, root) = (person("alice").id(), person("root").id());
+        world.active("own", "alice", "database:prod/orders").await;
+        let waiting = request("alice", "database:prod/stock", "read");
+        let waiting = world.broker.submit(&key("w"), waiting).await.unwrap().case;
+        world.backend.fail_from(k, Calls::Commits, Fault::Before);
+        let first = world.broker.offboard(&key("off"), &alice, root.clone(), code!("left"), None).await;
+        let fell = world.backend.counted() >= k;
+        world.backend.heal(Calls::All);
+        world.broker = world.restarted().await;
+        let barred = world.broker.bar(&alice).await.unwrap().is_some();
+        assert!(barred || first.is_err(), "commit {k}");
+        if barred {
+            if world.broker.approval_content(waiting, &person("bob")).await.unwrap().is_some() {
+                world.approve(waiting, "bob", "sre").await.unwrap();
+            }
+            world.clock.advance(std::time::Duration::from_secs(120));
+            world.broker.reinstate(&key("on"), &alice, root, None).await.unwrap();
+            assert_eq!(world.broker.bar(&alice).await.unwrap(), None, "commit {k}");
+            assert!(world.issue(waiting, &alice).await.is_err(), "commit {k}");
+            assert_eq!(world.broker.sweep().await.unwrap().failed, 0, "commit {k}");
+            assert_eq!(target.working(), [], "commit {k}");
+            world.active("anew", "alice", "database:prod/orders").await;
+        }
+        world.assert_invariants().await;
+        if !fell {
+            assert!(k > 4, "{k}");
+            return;
+        }
+        k += 1;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -190,3 +190,25 @@ async fn what_cannot_be_recalled_is_listed_until_it_dies_by_itself_and_is_no_ala
     assert_eq!(world.unsettled().await, []);
     world.assert_invariants().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_followed_is_left_alone_until_its_case_can_be_closed() {
+    let world = World::new().await;
+    for n in 0..3 {
+        let (case, _) = world.active(&format!("k{n}"), "alice", &format!("database:prod/{n}")).await;
+        world.broker.terminate(&key("t"), case, person("alice").id(), None).await.unwrap();
+    }
+    assert_eq!(world.broker.sweep().await.unwrap().done, 3);
+    let size = world.broker.log().size().await.unwrap();
+    for _ in 0..5 {
+        // Longer than any lease of a sweep.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(world.broker.sweep().await.unwrap().done, 0, "nothing can be done before they die");
+    }
+    assert_eq!((world.unsettled().await.len(), world.broker.log().size().await.unwrap()), (3, size));
+    world.clock.advance(HOUR);
+    world.broker.sweep().await.unwrap();
+    assert_eq!(world.unsettled().await, []);
+    assert_eq!(world.broker.log().due(None, world.clock.now().at, 10).await.unwrap(), [], "and nothing stays due");
+    world.assert_invariants().await;
+}

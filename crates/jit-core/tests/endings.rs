@@ -10,7 +10,7 @@
 
 mod world;
 
-use world::{World, decision, person, retain, scope, window, word};
+use world::{World, decision, person, quorum, retain, scope, window, word};
 
 use jit_core::*;
 
@@ -22,6 +22,19 @@ fn approved(world: &mut World) -> usize {
     let request = Request::builder(person("alice"), wanted, window(0, 600), why, retain()).build();
     world.act(case, &Command::Submit(request.unwrap())).unwrap();
     world.act(case, &Command::Evaluate(decision(Outcome::Permit, []))).unwrap();
+    case
+}
+
+/// A case with a request of Alice's that nobody has approved, and that no policy has decided on unless `evaluated`.
+fn waiting(world: &mut World, evaluated: bool) -> usize {
+    let case = world.open_case();
+    let why = Justification::new("INC-7").unwrap();
+    let wanted = scope("database:prod", &["read"]);
+    let request = Request::builder(person("alice"), wanted, window(0, 600), why, retain()).build();
+    world.act(case, &Command::Submit(request.unwrap())).unwrap();
+    if evaluated {
+        world.act(case, &Command::Evaluate(decision(Outcome::Permit, [quorum(&[("sre", 1)])]))).unwrap();
+    }
     case
 }
 
@@ -70,6 +83,34 @@ fn each_cause_gives_its_kind_of_end_and_stands_in_its_record() {
         assert_eq!(found.ending.residual.credentials[0].credential, credential);
         assert_eq!(world.act(case, &command), Err(Refusal::Phase(Phase::Ended)), "{:?}", found.kind);
         assert_eq!(world.findings(world.now()), []);
+    }
+}
+
+#[test]
+fn an_act_on_many_grants_denies_what_is_not_granted_yet() {
+    let root = || person("root").id();
+    let leaf = LeafHash::from_bytes([4; 32]);
+    for by in [EndBy::Bulk { by: root(), act: leaf }, EndBy::Bar { by: root(), bar: leaf }] {
+        for evaluated in [false, true] {
+            let mut world = World::new();
+            let case = waiting(&mut world, evaluated);
+            let command = Command::End { by: by.clone(), cause: word("told"), reason: None };
+            world.act(case, &command).unwrap();
+            let last = world.records.last().unwrap();
+            assert_eq!((last.header().kind.clone(), last.header().refs.cause), (Kind::GrantDenied, Some(leaf)));
+            let known = &world.cases[case];
+            assert_eq!((known.phase(), known.denied_because()), (Phase::Denied, Some(leaf)));
+            assert_eq!(known.due_command(world.now()), Some(Command::Close));
+            assert_eq!(world.act(case, &command), Err(Refusal::Phase(Phase::Denied)), "once");
+            assert_eq!(world.findings(world.now()), []);
+        }
+    }
+    // Whoever names one grant means a grant.
+    for by in [EndBy::Holder(person("alice").id()), EndBy::Other(root()), EndBy::Parent(leaf)] {
+        let mut world = World::new();
+        let case = waiting(&mut world, true);
+        let refused = world.act(case, &Command::End { by, cause: word("told"), reason: None });
+        assert_eq!(refused, Err(Refusal::Phase(Phase::AwaitingApprovals)));
     }
 }
 

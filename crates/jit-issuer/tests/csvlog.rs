@@ -11,7 +11,7 @@
 use jit_core::{CredentialId, SystemName};
 use jit_issuer::{
     UseBinding,
-    observation::{CsvRecordTooLong, CsvRecords, MAX_CSV_RECORD, PostgresLineError, PostgresUse, RolePrefix},
+    observation::{CsvRecordError, CsvRecords, MAX_CSV_RECORD, PostgresLineError, PostgresUse, RolePrefix},
 };
 use proptest::prelude::*;
 
@@ -98,7 +98,74 @@ fn a_record_without_end_is_passed_over_in_bounded_memory() {
         assert_eq!(records.push(&vec![b'x'; 1 << 16]), []);
     }
     let read = records.push(format!("\n\"\n{genuine}\n").as_bytes());
-    assert_eq!(read, [Err(CsvRecordTooLong), Ok(genuine.into_bytes())]);
+    assert_eq!(read, [Err(CsvRecordError::TooLong), Ok(genuine.into_bytes())]);
+}
+
+/// A server dies while it writes, wherever, and goes on in the same file.
+#[test]
+fn a_record_that_was_cut_off_costs_itself_and_the_next_one() {
+    let cut = record(ROLE, "LOG", "statement: SELECT \"a\",\n'b'");
+    let system = "2026-11-02 10:06:00.000 UTC,,,4712,,6907a2cd.1268,1,,2026-11-02 10:06:00 UTC,,0,LOG,00000,\
+                  \"database system was interrupted\",,,,,,,,,\"\",\"startup\",,0";
+    let (third, fourth) = (record(ROLE, "LOG", "statement: SELECT 3"), record(ROLE, "LOG", "statement: SELECT 4"));
+    for at in 1..=cut.len() {
+        let log = format!("{}{system}\n{third}\n{fourth}\n", &cut[..at]);
+        for size in [1, 7, log.len()] {
+            let mut records = CsvRecords::default();
+            let read: Vec<_> = log.as_bytes().chunks(size).flat_map(|piece| records.push(piece)).collect();
+            let tail = [third.clone(), fourth.clone()].map(|record| Ok(record.into_bytes()));
+            assert!(read.ends_with(&tail), "{at} {size}: {read:?}");
+            assert_eq!(records.position(), log.len() as u64);
+            for whole in read.iter().rev().skip(2).flatten() {
+                let said = PostgresUse::read(whole, &RolePrefix::default());
+                assert!(!said.is_ok_and(|used| used.text != "SELECT \"a\",\n'b'"), "{at}");
+            }
+        }
+    }
+}
+
+/// What a session writes into its statement after that stands where the reader takes it for a record; it is none.
+#[test]
+fn a_record_that_was_cut_off_lets_nobody_write_for_another() {
+    let other = "jit_09090909090989098909090909090909";
+    let bare = format!(
+        "2026-11-02 10:05:00.250 UTC,{other},orders,4711,192.0.2.7:50022,6907a2cc.1267,2,idle,2026-11-02 10:04:58 UTC,3/7,0,LOG,\
+         00000,statement: DROP TABLE orders,,,,,,,,,psql,client backend,,0"
+    );
+    assert_eq!(read(&bare), Err(PostgresLineError::Malformed { part: "quotes" }));
+    for forged in [bare, record(other, "LOG", "statement: DROP TABLE orders")] {
+        let own = record(ROLE, "LOG", &format!("statement: SELECT 1\n{forged}\n"));
+        let cut = record("postgres", "LOG", "statement: SELECT 2");
+        for at in 0..cut.len() {
+            let mut records = CsvRecords::default();
+            for whole in records.push(format!("{}{own}\n{own}\n", &cut[..at]).as_bytes()).into_iter().flatten() {
+                if let Ok(used) = PostgresUse::read(&whole, &RolePrefix::default()) {
+                    assert_eq!(used.role.as_str(), ROLE, "{at}");
+                }
+            }
+        }
+    }
+}
+
+/// A reader that begins again, after any piece, where the one before had come to.
+#[test]
+fn a_reader_that_begins_again_loses_nothing_and_reads_nothing_twice() {
+    let statements = ["SELECT 1", "SELECT \"a\nb\",\n\n'c'", "SELECT 3"];
+    let expected = statements.map(|text| record(ROLE, "LOG", &format!("statement: {text}")));
+    let log = format!("{}\n", expected.join("\n"));
+    for size in [1, 5, 97, 400] {
+        let (mut at, mut written, mut read) = (0, 0, Vec::new());
+        while written < log.len() {
+            // The file has grown; what was read of it before and had no end is read anew.
+            written = (written + size).min(log.len());
+            let mut records = CsvRecords::at(at);
+            let begin = usize::try_from(at).unwrap();
+            read.extend(records.push(&log.as_bytes()[begin..written]).into_iter().map(Result::unwrap));
+            at = records.position();
+        }
+        assert_eq!(read, expected.clone().map(String::into_bytes), "{size}");
+        assert_eq!(at, log.len() as u64);
+    }
 }
 
 proptest! {

@@ -165,6 +165,18 @@ impl Log {
         }
     }
 
+    /// Keeps claimed work from being claimed again for so long: what is due until a record says otherwise, and has been done as far
+    /// as it can be. It comes back earlier where leases are lost, and goes as always with the record that says so.
+    ///
+    /// # Errors
+    /// [`WorkError`]; the work can be claimed again after the lease it was claimed for.
+    pub async fn put_off(&self, work: &DueWork, by: Duration) -> Result<(), WorkError> {
+        if let Some(Lease { key, holder, .. }) = work.lease {
+            self.backend().lease(key, LeaseRequest { holder, ttl: by }).await?;
+        }
+        Ok(())
+    }
+
     /// Records that the log lives, if nothing was recorded for the heartbeat interval and nobody else does it. Says whether
     /// it did.
     ///

@@ -102,7 +102,10 @@ impl Case {
             Event::CommandRefused(_) => self.refusals = self.refusals.saturating_add(1),
             Event::RequestWithdrawn(_) => self.unsuccessful = Some(Phase::Withdrawn),
             Event::RequestLapsed(_) => self.unsuccessful = Some(Phase::Lapsed),
-            Event::GrantDenied(_) => self.unsuccessful = Some(Phase::Denied),
+            Event::GrantDenied(_) => {
+                self.unsuccessful = Some(Phase::Denied);
+                self.denied_because = header.refs.cause;
+            }
             Event::PolicyEvaluated(e) => {
                 if e.purpose == EvaluationPurpose::Extension {
                     self.pending()?.decision = Some(leaf);

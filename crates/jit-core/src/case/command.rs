@@ -142,7 +142,7 @@ pub enum EndBy {
     Other(PrincipalId),
     /// The end of its parent, by the parent's end record.
     Parent(LeafHash),
-    /// Somebody else who may, together with others.
+    /// Somebody else who may, together with others. A request that is not granted yet is denied.
     Bulk {
         /// Who.
         by: PrincipalId,
@@ -158,7 +158,7 @@ pub enum EndBy {
         /// The record of its approval.
         approved: LeafHash,
     },
-    /// The bar of an identity that the access serves.
+    /// The bar of an identity that the access serves. A request that is not granted yet is denied.
     Bar {
         /// Who barred it.
         by: PrincipalId,

@@ -1,16 +1,17 @@
-//! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target.
+//! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target. An act on many
+//! grants and a bar deny requests that are not granted yet.
 
 use crate::{
     case::{
-        Case,
+        Case, Phase,
         command::{Context, Decided, EndBy},
         refusal::Refusal,
     },
     code,
     ending::Ending,
     event::{
-        Event, GrantEligibilityWithdrawn, GrantExpired, GrantExternallyModified, GrantRevoked, GrantSuperseded,
-        GrantTerminated,
+        Event, GrantDenied, GrantEligibilityWithdrawn, GrantExpired, GrantExternallyModified, GrantRevoked,
+        GrantSuperseded, GrantTerminated,
     },
     ids::GrantId,
     principal::PrincipalId,
@@ -50,6 +51,10 @@ impl Case {
     fn try_end(&self, by: &EndBy, cause: &Code, reason: Option<&Prose>, context: &Context) -> Result<Event, Refusal> {
         let reason = reason.cloned();
         match by {
+            // What still waits would become a grant that the act was meant to end.
+            EndBy::Bulk { by, .. } | EndBy::Bar { by, .. } if self.awaits_decision() => {
+                Ok(GrantDenied { by: Some(by.clone()), cause: cause.clone(), reason }.into())
+            }
             EndBy::Holder(id) => {
                 let ending = self.ending(Some(id.clone()), cause.clone(), context)?;
                 let own = self.interested().contains(id);
@@ -81,6 +86,11 @@ impl Case {
                 Ok(GrantExternallyModified { ending, finding: finding.clone() }.into())
             }
         }
+    }
+
+    /// Whether there is a request that is neither granted nor denied.
+    fn awaits_decision(&self) -> bool {
+        matches!(self.phase(), Phase::Submitted | Phase::AwaitingApprovals)
     }
 
     /// The circumstances of an end now.

@@ -334,6 +334,7 @@ pub struct Case {
     eligible: Option<Eligible>,
     announcement: Option<Announcement>,
     unsuccessful: Option<Phase>,
+    denied_because: Option<LeafHash>,
     extensions: Vec<CaseExtension>,
     grant: Option<CaseGrant>,
     credentials: BTreeMap<CredentialId, CaseCredential>,
@@ -366,6 +367,7 @@ impl Case {
             eligible: None,
             announcement: None,
             unsuccessful: None,
+            denied_because: None,
             extensions: Vec::new(),
             grant: None,
             credentials: BTreeMap::new(),
@@ -441,6 +443,12 @@ impl Case {
     #[must_use]
     pub fn grant(&self) -> Option<&CaseGrant> {
         self.grant.as_ref()
+    }
+
+    /// The record that a denial names as its cause: the request, or the act on many grants that denied this one too.
+    #[must_use]
+    pub fn denied_because(&self) -> Option<LeafHash> {
+        self.denied_because
     }
 
     /// The credentials.

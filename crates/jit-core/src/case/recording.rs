@@ -176,7 +176,8 @@ impl Case {
             Event::ApprovalRecorded(_) | Event::GrantDenied(_) => {
                 refs.decision = first.map(|d| d.leaf);
                 refs.policy = first.map(|d| d.decision.policy);
-                refs.cause = request_leaf;
+                // An act on many grants denies the requests that still wait.
+                refs.cause = origin.end_cause.filter(|_| event.kind() == Kind::GrantDenied).or(request_leaf);
             }
             Event::GrantApproved(_) => {
                 refs.grant = Some(self.grant_id());
@@ -257,7 +258,8 @@ pub struct StepOrigin {
     pub command: Option<CommandId>,
     /// The retention class of a case that begins.
     pub retain: RetentionClass,
-    /// The record that causes the end: the parent's end, a bulk act, a bar, the approval of the grant that takes its place.
+    /// The record that causes the end: the parent's end, a bulk act, a bar, the approval of the grant that takes its place. A bulk
+    /// act and a bar cause denials too.
     pub end_cause: Option<LeafHash>,
 }
 

@@ -23,8 +23,9 @@ const MAX_DETAIL: usize = 2000;
 /// Cuts a log into records as it grows: a record ends with its line, unless the line ends within quotes. Takes the file in pieces of
 /// any size and keeps one record at most.
 ///
-/// Each file of the log needs a reader of its own. A server that dies while it writes may leave a record without its end, and the
-/// record after it is lost with it; where the server begins another file when it starts, that is the whole loss.
+/// Each file of the log needs a reader of its own. A server that dies while it writes may leave a record without its end. If it goes on
+/// in the same file, the record that it writes next is lost too, and the reader finds the beginning of the one after that: a line that
+/// begins with a time and the quoted name of a role, which a session cannot have written within quotes.
 ///
 /// ```
 /// use jit_issuer::observation::CsvRecords;
@@ -32,39 +33,106 @@ const MAX_DETAIL: usize = 2000;
 /// assert!(records.push(b"2026-11-02 10:05:00.250 UTC,\"a mul").is_empty());
 /// let read = records.push(b"ti-line\nfield\"\n2026");
 /// assert_eq!(read, [Ok(b"2026-11-02 10:05:00.250 UTC,\"a multi-line\nfield\"".to_vec())]);
+/// // A reader that begins here, after a restart, gets the rest, whole and once.
+/// let again = CsvRecords::at(records.position());
+/// assert_eq!(again.position(), 49);
 /// ```
 #[derive(Debug, Default)]
 pub struct CsvRecords {
     record: Vec<u8>,
     quoted: bool,
     too_long: bool,
+    /// How the line begins that is being read, if it is not the first of its record.
+    line: Option<Vec<u8>>,
+    /// Where the record begins, and how far the file was read.
+    begin: u64,
+    read: u64,
 }
 
 impl CsvRecords {
+    /// A reader of what a file holds from a [`position`](Self::position) on.
+    #[must_use]
+    pub fn at(position: u64) -> Self {
+        Self { begin: position, read: position, ..Self::default() }
+    }
+
+    /// Where the first record begins in the file that has not ended yet. Whoever begins again reads on from here, so that a record
+    /// that was half written is not lost and none comes twice. In a file that nobody writes any more, a position before its end
+    /// says that its last record was cut off.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.begin
+    }
+
     /// The records that end in this piece of the log, without their line ends.
-    pub fn push(&mut self, piece: &[u8]) -> Vec<Result<Vec<u8>, CsvRecordTooLong>> {
+    pub fn push(&mut self, piece: &[u8]) -> Vec<Result<Vec<u8>, CsvRecordError>> {
         let mut ended = Vec::new();
         for byte in piece {
+            self.read = self.read.saturating_add(1);
             // A quote within quotes is doubled, which leaves the state as it was.
             self.quoted ^= *byte == b'"';
             if *byte == b'\n' && !self.quoted {
-                let record = std::mem::take(&mut self.record);
-                ended.push(if std::mem::take(&mut self.too_long) { Err(CsvRecordTooLong) } else { Ok(record) });
-            } else if self.record.len() < MAX_CSV_RECORD && !self.too_long {
+                ended.push(self.end(self.read, Ok(())));
+                continue;
+            }
+            if self.record.len() < MAX_CSV_RECORD && !self.too_long {
                 self.record.push(*byte);
             } else {
                 self.too_long = true;
                 self.record = Vec::new();
             }
+            if *byte == b'\n' {
+                self.line = Some(Vec::new());
+            } else if let Some(line) = self.line.as_mut().filter(|line| line.len() < LONGEST_BEGINNING) {
+                line.push(*byte);
+                if begins_record(line) {
+                    let begun = std::mem::take(line);
+                    let begin = self.read.saturating_sub(begun.len() as u64);
+                    ended.push(self.end(begin, Err(CsvRecordError::CutOff)));
+                    // What was read of it ends with the first character within its first quotes.
+                    (self.record, self.quoted) = (begun, true);
+                }
+            }
         }
         ended
     }
+
+    /// Ends the record, and begins the next one there.
+    fn end(&mut self, at: u64, whole: Result<(), CsvRecordError>) -> Result<Vec<u8>, CsvRecordError> {
+        let next = Self { begin: at, read: self.read, ..Self::default() };
+        let Self { record, too_long, .. } = std::mem::replace(self, next);
+        if too_long { Err(CsvRecordError::TooLong) } else { whole.map(|()| record) }
+    }
 }
 
-/// A record was passed over: it is longer than [`MAX_CSV_RECORD`].
+/// How many bytes of a line tell whether a record begins with it, at most: a time, the name of its zone, and the first quote.
+const LONGEST_BEGINNING: usize = 48;
+/// `2026-11-02 10:05:00.250 `, in which 0 stands for any digit.
+const TIME: &[u8] = b"0000-00-00 00:00:00.000 ";
+
+/// Whether this much of a line is `<time> <zone>,"` and a character. Within quotes each quote is doubled, and the last is followed by a
+/// comma or a line end, so that nothing within quotes begins so.
+fn begins_record(line: &[u8]) -> bool {
+    let [before @ .., b',', b'"', last] = line else { return false };
+    let Some((time, zone)) = before.split_at_checked(TIME.len()) else { return false };
+    let as_time = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    time.iter().zip(TIME).all(as_time)
+        && !zone.is_empty()
+        && zone.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b':'))
+        && !matches!(last, b'"' | b',' | b'\r')
+}
+
+/// A record was passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("record is longer than {MAX_CSV_RECORD} bytes")]
-pub struct CsvRecordTooLong;
+#[non_exhaustive]
+pub enum CsvRecordError {
+    /// It is longer than [`MAX_CSV_RECORD`].
+    #[error("record is longer than {MAX_CSV_RECORD} bytes")]
+    TooLong,
+    /// It has no end: another one begins within its quotes. The server died while it wrote, and what it wrote next is lost too.
+    #[error("record is cut off, and the one after it lost")]
+    CutOff,
+}
 
 /// A role of ours came in or ran a statement, as PostgreSQL logged it.
 ///
@@ -142,12 +210,17 @@ impl PostgresUse {
         if columns.len() < MIN_COLUMNS {
             return Err(malformed("number of columns"));
         }
-        let column = |n: usize| columns.get(n).map_or("", |column| column.as_ref());
+        let column = |n: usize| columns.get(n).map_or("", |column| column.text.as_ref());
+        // The server quotes every text. What is part of a text and taken for a record has doubled quotes, or none.
+        let quoted = |n: usize| columns.get(n).is_some_and(|column| column.quoted);
         let role = column(1);
         let (Some(credential), "LOG") = (prefix.credential_of_role(role), column(11)) else {
             // Before a role is authenticated its name is what a client claims; such records are FATAL, and tell of no use.
             return Err(PostgresLineError::Unrelated);
         };
+        if !(quoted(1) && quoted(2) && quoted(13)) {
+            return Err(malformed("quotes"));
+        }
         let message = column(13);
         let (act, said) = if let Some(said) = message.strip_prefix("connection authorized: ") {
             (code!("login"), said)
@@ -196,8 +269,14 @@ impl PostgresUse {
     }
 }
 
+/// One field of a record.
+struct Column<'r> {
+    text: Cow<'r, str>,
+    quoted: bool,
+}
+
 /// The fields of a record as `COPY … CSV` reads them: quoted ones with doubled quotes, others without any.
-fn columns(record: &str) -> Option<Vec<Cow<'_, str>>> {
+fn columns(record: &str) -> Option<Vec<Column<'_>>> {
     let mut columns = Vec::new();
     let mut rest = record;
     loop {
@@ -208,13 +287,13 @@ fn columns(record: &str) -> Option<Vec<Cow<'_, str>>> {
             Some(quoted) => {
                 let end = closing_quote(quoted)?;
                 let (inside, after) = quoted.split_at_checked(end)?;
-                let inside = if inside.contains('"') { inside.replace("\"\"", "\"").into() } else { inside.into() };
-                (inside, after.strip_prefix('"')?)
+                let text = if inside.contains('"') { inside.replace("\"\"", "\"").into() } else { inside.into() };
+                (Column { text, quoted: true }, after.strip_prefix('"')?)
             }
             None => {
                 let end = rest.find([',', '"', '\n']).unwrap_or(rest.len());
                 let (inside, after) = rest.split_at_checked(end)?;
-                (inside.into(), after)
+                (Column { text: inside.into(), quoted: false }, after)
             }
         };
         columns.push(column);
@@ -249,7 +328,8 @@ mod tests {
 
     #[test]
     fn columns_are_cut_as_copy_cuts_them() {
-        let cut = |record| columns(record).map(|columns| columns.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let cut =
+            |record| columns(record).map(|columns| columns.iter().map(|c| c.text.to_string()).collect::<Vec<_>>());
         let some = |columns: &[&str]| Some(columns.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(cut(""), some(&[""]));
         assert_eq!(cut("a,,b"), some(&["a", "", "b"]));

@@ -7,5 +7,5 @@ mod csvlog;
 mod sshd;
 
 pub use crate::role_name::{RoleNameError, RolePrefix};
-pub use csvlog::{CsvRecordTooLong, CsvRecords, MAX_CSV_RECORD, PostgresLineError, PostgresUse};
+pub use csvlog::{CsvRecordError, CsvRecords, MAX_CSV_RECORD, PostgresLineError, PostgresUse};
 pub use sshd::{MAX_SSHD_LINE, SshdLineError, SshdLogin, UnknownAuthority};

@@ -38,6 +38,7 @@ mod principals;
 mod public_key;
 mod revocation;
 mod serial;
+mod shared;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};

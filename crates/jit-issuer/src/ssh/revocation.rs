@@ -1,19 +1,21 @@
 //! The certificates that were taken back, and where targets read that.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
-    fs::{self, File},
-    io::{self, Write as _},
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jit_core::{Code, CredentialDescriptor, Timestamp, code};
-use sha2::{Digest as _, Sha256};
 
-use super::{krl::Krl, public_key::SshPublicKey, serial::SshSerial};
+use super::{
+    krl::Krl,
+    public_key::SshPublicKey,
+    serial::SshSerial,
+    shared::{Entries, SharedEntries, beside, sync_folder, write_durably},
+};
 
 /// How long a certificate stays in the list after its end: longer than the clock of any target is behind.
 pub const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
@@ -25,12 +27,20 @@ pub const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
 /// 1. `Ok` means that every target that trusts the authority reads this list from now on, also after a crash.
 /// 2. A target reads the old list or the new one, never a part of one.
 /// 3. It may block for the time of a local write; what takes longer belongs to a process that watches a file.
+/// 4. One process publishes, unless [`shared_entries`](Self::shared_entries) names a file that all of them reach: a list drops
+///    whatever its process does not know of.
 pub trait KrlPublisher: Send + Sync + fmt::Debug {
     /// Replaces the list.
     ///
     /// # Errors
     /// [`PublishError`]; only `Unknown` leaves open whether targets read the new list.
     fn publish(&self, krl: &[u8]) -> Result<(), PublishError>;
+
+    /// The file in which processes that publish the same list keep what it holds, so that none drops what another has revoked. It
+    /// is made when it is not there, with a lock file beside it. Without one, as by default, one process publishes.
+    fn shared_entries(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// A revocation list was not published, or nobody knows.
@@ -53,19 +63,20 @@ pub enum PublishError {
 
 /// The file that sshd reads by `RevokedKeys`, replaced as a whole. sshd opens it anew for each login.
 ///
-/// One process publishes to a file. A second one would drop what the first revoked; so if the file changes under this value, it
-/// publishes nothing more and says `krl_changed_elsewhere`.
+/// Any number of processes of one machine publish to it, for one authority. What the list holds is kept beside it, in
+/// `<path>.entries`; whatever else somebody writes into the list is gone with the next one.
 #[derive(Debug)]
 pub struct KrlFile {
     path: PathBuf,
-    written: Mutex<Option<[u8; 32]>>,
+    entries: PathBuf,
 }
 
 impl KrlFile {
     /// The file at this path, which need not exist yet. Its directory must.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), written: Mutex::default() }
+        let path = path.into();
+        Self { entries: beside(&path, "entries"), path }
     }
 
     /// Where it is.
@@ -78,31 +89,15 @@ impl KrlFile {
 impl KrlPublisher for KrlFile {
     fn publish(&self, krl: &[u8]) -> Result<(), PublishError> {
         let not_published = |cause| PublishError::NotPublished { cause };
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = *written {
-            match fs::read(&self.path) {
-                Ok(found) if <[u8; 32]>::from(Sha256::digest(&found)) == last => {}
-                Ok(_) => return Err(not_published(code!("krl_changed_elsewhere"))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => return Err(not_published(code!("krl_unreadable"))),
-            }
-        }
-        let mut name = self.path.file_name().ok_or(not_published(code!("krl_has_no_name")))?.to_owned();
-        name.push(".new");
-        let next = self.path.with_file_name(name);
+        let next = beside(&self.path, "new");
         write_durably(&next, krl).map_err(|_| not_published(code!("krl_not_written")))?;
         fs::rename(&next, &self.path).map_err(|_| not_published(code!("krl_not_replaced")))?;
-        *written = Some(Sha256::digest(krl).into());
-        let directory = self.path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let durable = File::open(directory).and_then(|directory| directory.sync_all());
-        durable.map_err(|_| PublishError::Unknown { cause: code!("krl_not_durable") })
+        sync_folder(&self.path).map_err(|_| PublishError::Unknown { cause: code!("krl_not_durable") })
     }
-}
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    fn shared_entries(&self) -> Option<&Path> {
+        Some(&self.entries)
+    }
 }
 
 /// The certificates of one issuer that were taken back, published as a key revocation list.
@@ -123,8 +118,9 @@ struct List {
 
 impl Revocations {
     /// A list that holds what evidence says was taken back: the descriptors of all credentials with a `revocation.intended`. Those
-    /// of other issuers or long past their end may be among them. The first list published has a number above `number`, and is
-    /// dated `at`.
+    /// of other issuers or long past their end may be among them. What other processes have published through
+    /// [`shared_entries`](KrlPublisher::shared_entries) is added. The first list published has a number above `number` and above
+    /// theirs, and is dated `at`.
     #[must_use]
     pub fn new<'a>(
         publisher: impl KrlPublisher + 'static,
@@ -172,9 +168,24 @@ impl Revocations {
         self.publish(&mut self.lock(), at, authority)
     }
 
-    /// Lists follow one another in the order of their numbers, because publishing holds the lock; it never waits for a future.
+    /// Lists follow one another in the order of their numbers, because publishing holds the locks; it never waits for a future.
     fn publish(&self, list: &mut List, at: Timestamp, authority: &SshPublicKey) -> Result<(), PublishError> {
+        let not_published = |cause| PublishError::NotPublished { cause };
         list.published = false;
+        let authorities: BTreeSet<_> = [authority].into_iter().chain(&self.former).map(SshPublicKey::digest).collect();
+        let shared = self.publisher.shared_entries().map(SharedEntries::lock).transpose().map_err(not_published)?;
+        if let Some(shared) = &shared {
+            let known = shared.read().map_err(not_published)?;
+            // A list for fewer keys would drop what is revoked under the others.
+            if !known.authorities.is_subset(&authorities) {
+                return Err(not_published(code!("krl_of_other_authority")));
+            }
+            list.number = list.number.max(known.number);
+            for (serial, until) in known.revoked {
+                let kept = list.entries.entry(serial).or_insert(until);
+                *kept = until.max(*kept);
+            }
+        }
         list.at = list.at.max(at);
         list.number = list.number.saturating_add(1);
         let now = list.at;
@@ -185,7 +196,12 @@ impl Revocations {
             .into_iter()
             .chain(&self.former)
             .fold(empty, |krl, key| krl.revoke(Some(key), serials.iter().copied(), []));
-        let bytes = krl.to_bytes().map_err(|_| PublishError::NotPublished { cause: code!("krl_too_large") })?;
+        let bytes = krl.to_bytes().map_err(|_| not_published(code!("krl_too_large")))?;
+        if let Some(shared) = &shared {
+            // Before the list: what a list holds is never missing here.
+            let entries = Entries { number: list.number, authorities, revoked: list.entries.clone() };
+            shared.write(&entries).map_err(not_published)?;
+        }
         self.publisher.publish(&bytes)?;
         list.published = true;
         Ok(())

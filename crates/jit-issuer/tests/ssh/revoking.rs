@@ -141,15 +141,85 @@ async fn a_list_that_cannot_be_published_is_no_revocation() {
     fs::remove_dir(file.with_extension("new")).unwrap();
     issuer.revoke(&down(descriptor, now()), descriptor).await.unwrap();
 
-    // Another process replaces the file, which would drop what this one revoked.
+    // What somebody else writes there is gone with the next list, and what was revoked is not.
     KrlFile::new(&file).publish(b"another list").unwrap();
-    let failed = issuer.revoke(&down(&another.descriptor, now()), &another.descriptor).await;
-    assert_eq!(failed, Err(RevokeError::Failed { cause: code!("krl_changed_elsewhere") }));
-    assert_eq!(
-        issuer.publish_revocations(now()),
-        Err(PublishError::NotPublished { cause: code!("krl_changed_elsewhere") })
-    );
-    assert_eq!(issuer.reconcile(&query(&released)).await, Ok(Observed::NeverExisted), "the list is not ours any more");
+    issuer.revoke(&down(&another.descriptor, now()), &another.descriptor).await.unwrap();
+    let certificates = [&released, &another].map(|released| released.parts().1);
+    assert_eq!(revoked(&fs::read(&file).unwrap(), &certificates.each_ref().map(String::as_str)), [true, true]);
+}
+
+#[tokio::test]
+async fn processes_that_share_a_list_drop_nothing_of_one_another() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("krl");
+    // Both begin before anything is revoked, and know of nothing.
+    let process = |number| issuer().with_revocations(Revocations::new(KrlFile::new(&file), number, now(), []));
+    let (first, second) = (process(1), process(1));
+    let one = release(&first, setup()).await;
+    let other = release(&second, CaseSetup { seed: 2, ..setup() }).await;
+    let alive = release(&second, CaseSetup { seed: 3, ..setup() }).await;
+    for (process, taken_back) in [(&first, &one), (&second, &other)] {
+        let done = process.revoke(&down(&taken_back.descriptor, now()), &taken_back.descriptor).await;
+        assert_eq!(done, Ok(RevokeOutcome::Revoked { finding: code!("krl_published") }));
+    }
+    first.publish_revocations(now()).unwrap();
+    // One that has never published, and that nobody told what the records say.
+    process(1).publish_revocations(now()).unwrap();
+    let certificates = [&one, &other, &alive].map(|released| released.parts().1);
+    let krl = fs::read(&file).unwrap();
+    assert_eq!(revoked(&krl, &certificates.each_ref().map(String::as_str)), [true, true, false]);
+    assert!(listed(&krl).contains("# KRL version 5\n"), "{}", listed(&krl));
+
+    // Another authority would revoke under its own key alone.
+    let others = Revocations::new(KrlFile::new(&file), 1, now(), []);
+    let others = issuer_for("deploy", KeyAlgorithm::EcdsaP256Sha256).with_revocations(others);
+    let refused = PublishError::NotPublished { cause: code!("krl_of_other_authority") };
+    assert_eq!(others.publish_revocations(now()), Err(refused));
+    // A new one revokes under the former key too, and the process with the former key alone publishes no more.
+    let new = Revocations::new(KrlFile::new(&file), 1, now(), []).with_former_authority(first.authority().clone());
+    let new = issuer_for("deploy", KeyAlgorithm::EcdsaP256Sha256).with_revocations(new);
+    new.publish_revocations(now()).unwrap();
+    assert!(first.publish_revocations(now()).is_err());
+    let krl = fs::read(&file).unwrap();
+    assert_eq!(revoked(&krl, &certificates.each_ref().map(String::as_str)), [true, true, false]);
+
+    fs::write(directory.path().join("krl.entries"), "number 1\n").unwrap();
+    let refused = PublishError::NotPublished { cause: code!("krl_entries_malformed") };
+    assert_eq!(new.publish_revocations(now()), Err(refused));
+    assert_eq!(fs::read(&file).unwrap(), krl, "the list is as it was");
+}
+
+#[test]
+fn lists_that_are_published_at_once_hold_everything() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("krl");
+    let entries: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4_u64)
+            .map(|process| {
+                let file = file.clone();
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    runtime.block_on(async {
+                        let list = Revocations::new(KrlFile::new(&file), 0, now(), []);
+                        let issuer = issuer().with_revocations(list);
+                        let mut revoked = Vec::new();
+                        for n in 0..8 {
+                            let released = release(&issuer, CaseSetup { seed: 100 + process * 8 + n, ..setup() }).await;
+                            issuer.revoke(&down(&released.descriptor, now()), &released.descriptor).await.unwrap();
+                            revoked.push(released.descriptor.serial.to_string());
+                        }
+                        revoked
+                    })
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let krl = listed(&fs::read(&file).unwrap());
+    for serial in &entries {
+        assert!(krl.lines().any(|line| line.trim() == format!("serial: {serial}")), "{serial}: {krl}");
+    }
+    assert!(krl.contains("# KRL version 32\n"), "{krl}");
 }
 
 #[tokio::test]
