@@ -118,6 +118,9 @@ impl Broker {
     ) -> Result<Turn, NotTaken> {
         let id = case.id();
         let read = self.clock.now();
+        if commands.is_empty() && case.due_command(read.at).is_none() {
+            return Ok(Turn { case, appended: None, outcome: Ok(()) });
+        }
         let (before, expected) = (case.clone(), case.expected());
         let mut ledger = self.ledger_of(&case).await?;
         let mut records = Vec::new();

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jit_broker::{Broker, BrokerError, Extension, Settings, Swept};
 use jit_core::*;
 use jit_policy::EntityDirectory;
-use jit_testkit::{ManualClock, MemoryTarget, Step, Trouble};
+use jit_testkit::{Calls, Fault, ManualClock, MemoryTarget, Step, Trouble};
 use support::*;
 
 fn tomorrow() -> Request {
@@ -292,8 +292,17 @@ async fn a_window_does_not_open_for_somebody_who_was_barred_meanwhile() {
         let world = World::with_issuer(target.clone()).await;
         let broker = if mints { unattended(&world).await } else { world.broker.clone() };
         let pending = world.broker.submit(&key("k"), tomorrow()).await.unwrap().case;
-        broker.offboard(&key("off"), &person("alice").id(), person("root").id(), code!("left"), None).await.unwrap();
+        // The bar is on record, and nothing else: somebody approves before what was asked for is denied.
+        let (alice, root) = (person("alice").id(), person("root").id());
+        world.backend.fail_from(2, Calls::Commits, Fault::Before);
+        let cut_off = broker.offboard(&key("off"), &alice, root, code!("left"), None).await;
+        assert!(cut_off.is_err() || !cut_off.unwrap().failed.is_empty());
+        world.backend.heal(Calls::All);
+        assert!(broker.bar(&alice).await.unwrap().is_some());
         world.approve(pending, "bob", "sre").await.unwrap();
+        // Whoever is to end it is slow.
+        let ending = broker.log().claim(world.clock.now().at, HOUR * 48, 10).await.unwrap();
+        assert_eq!(ending.iter().map(|work| work.id().task).collect::<Vec<_>>(), [DueTask::EndMany]);
         world.clock.advance(HOUR * 24);
         assert_eq!(broker.sweep().await.unwrap().failed, 0);
         assert_eq!(world.end(pending).await.kind, Kind::GrantEligibilityWithdrawn);

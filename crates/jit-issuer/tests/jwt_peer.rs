@@ -298,7 +298,9 @@ fn peers_turn_a_revoked_token_down() {
             let outcome = block_on(issuer.revoke(&authorization, &minted.descriptor)).unwrap();
             assert!(matches!(outcome, RevokeOutcome::Listed { .. }));
         }
-        let list = block_on(issuer.status_list(0, time("2020-01-01T00:00:00Z"))).unwrap().unwrap();
+        let at = time("2020-01-01T00:00:00Z");
+        issuer.status_lists().unwrap().followed_to(at);
+        let list = block_on(issuer.status_list(0, at)).unwrap().unwrap();
         lists.insert(support::part(&list, 1)["sub"].as_str().unwrap().to_owned(), list);
         tokens.insert(support::part(&token, 0)["alg"].as_str().unwrap().to_owned(), expect(&token, "JWT"));
     }

@@ -19,7 +19,7 @@ use jit_core::{
 };
 use jit_issuer::{
     CredentialIssuer as _, Observed, ReconcileQuery, RevokeAuthorization, RevokeOutcome, UseBinding,
-    jwt::{JwtIssuer, KeySchedule, LIST_LEN},
+    jwt::{JwtIssuer, KeySchedule, LIST_LEN, StatusListError},
     key::KeyAlgorithm,
 };
 use jit_testkit::{CaseSetup, RecordedCase};
@@ -35,6 +35,7 @@ fn with_lists() -> JwtIssuer {
 
 /// The bits of a list, from its token.
 async fn bits(issuer: &JwtIssuer, list: u64, now: Timestamp) -> Vec<u64> {
+    issuer.status_lists().unwrap().followed_to(now);
     let token = issuer.status_list(list, now).await.unwrap().unwrap();
     let lst = part(&token, 1)["status_list"]["lst"].as_str().unwrap().to_owned();
     let bytes = miniz_oxide::inflate::decompress_to_vec_zlib(&BASE64URL_NOPAD.decode(lst.as_bytes()).unwrap()).unwrap();
@@ -119,6 +120,7 @@ async fn lists_are_rebuilt_from_the_evidence() {
 #[tokio::test]
 async fn a_list_says_whose_it_is_and_how_long_it_may_be_used() {
     let issuer = with_lists();
+    issuer.status_lists().unwrap().followed_to(time("2026-11-02T10:00:00Z"));
     let token = issuer.status_list(3, time("2026-11-02T10:00:00.5Z")).await.unwrap().unwrap();
     assert_eq!(part(&token, 0)["typ"], "statuslist+jwt");
     let claims = part(&token, 1);
@@ -127,6 +129,24 @@ async fn a_list_says_whose_it_is_and_how_long_it_may_be_used() {
     assert_eq!((&claims["iat"], &claims["exp"], &claims["ttl"]), (&json!(iat), &json!(iat + 300), &json!(300)));
     assert_eq!(claims["status_list"]["bits"], 1);
     assert_eq!(support::issuer(KeyAlgorithm::Ed25519, 1).status_list(0, Timestamp::EPOCH).await, Ok(None));
+}
+
+/// Its list would let in again what another process has turned down.
+#[tokio::test]
+async fn a_process_that_does_not_follow_the_log_publishes_nothing() {
+    let issuer = with_lists();
+    let now = time("2026-11-02T10:00:00Z");
+    let never = StatusListError::Behind { followed_to: None };
+    assert_eq!(never.to_string(), "status lists are behind: the log was followed by nobody here");
+    assert_eq!(issuer.status_list(0, now).await, Err(never));
+    let lists = issuer.status_lists().unwrap();
+    lists.followed_to(now);
+    let later = now.saturating_add(Duration::from_secs(TTL.into()));
+    assert!(issuer.status_list(0, later).await.is_ok());
+    let behind = Err(StatusListError::Behind { followed_to: Some(now) });
+    assert_eq!(issuer.status_list(0, later.saturating_add(Duration::from_micros(1))).await, behind);
+    lists.followed_to(now.saturating_sub(Duration::from_secs(1)));
+    assert!(issuer.status_list(0, later).await.is_ok(), "it knows what it knew");
 }
 
 #[tokio::test]

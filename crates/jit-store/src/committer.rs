@@ -88,7 +88,8 @@ impl Committer {
             match next {
                 Next::Landed(landed) => self.land(*landed, &mut flights).await,
                 Next::Batch => {
-                    let batch = intake.batch(flights.requests()).await;
+                    // Under the lock nothing is under way beside it, and a batch costs the same however much is in it.
+                    let batch = intake.batch(self.ground.as_ref().map(|_| flights.requests())).await;
                     match self.fly(batch) {
                         Ok(flight) => flights.send(flight),
                         Err(batch) => {

@@ -13,7 +13,7 @@ use crate::prepared::PreparedRequest;
 const MAX_BATCH_RECORDS: usize = 1024;
 /// No more payload bytes than this are committed at once, unless one request has more.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// From so many requests on, half of them are sent while the other half is under way.
+/// From so many requests on, half of them are sent while the other half is under way, where batches may be under way side by side.
 const HALVED: usize = 64;
 
 /// One caller's append.
@@ -51,8 +51,8 @@ impl Intake {
         Poll::Ready(())
     }
 
-    /// The next batch, beside so many requests that are under way.
-    pub(crate) async fn batch(&mut self, under_way: usize) -> Vec<Submission> {
+    /// The next batch, beside so many requests that are under way; `None` where one batch at a time is written.
+    pub(crate) async fn batch(&mut self, under_way: Option<usize>) -> Vec<Submission> {
         // Callers that were just answered come back at once; nobody else is waited for.
         loop {
             let before = self.waiting.len();
@@ -66,8 +66,8 @@ impl Intake {
                 break;
             }
         }
-        let all = self.waiting.len().saturating_add(under_way);
-        self.take(if all < HALVED { all } else { all.div_ceil(2) })
+        let all = self.waiting.len().saturating_add(under_way.unwrap_or(0));
+        self.take(if under_way.is_none() || all < HALVED { all } else { all.div_ceil(2) })
     }
 
     /// As many as may be committed at once, at most so many.

@@ -32,6 +32,14 @@ impl Deed {
     pub const OF_SELF_CONTAINED: [Self; 2] = [Self::MintAndGiveBack, Self::Expire];
     pub const OF_STATEFUL: [Self; 4] = [Self::MintAndGiveBack, Self::Expire, Self::FindOut, Self::EndOrphan];
 
+    /// Where grants share what stands at the target.
+    pub const OF_SHARED: [Self; 2] = [Self::MintAndGiveBack, Self::FindOut];
+
+    /// Whether it is a sweep's, which claims what is due.
+    pub fn claims(self) -> bool {
+        matches!(self, Self::Expire | Self::FindOut)
+    }
+
     /// How long after the request it begins.
     pub fn after(self) -> Duration {
         match self {
@@ -139,6 +147,6 @@ impl Order {
     }
 }
 
-fn requester() -> Principal {
+pub fn requester() -> Principal {
     Principal::Workload { spiffe_id: "spiffe://example.org/ci/deployer".parse().unwrap() }
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Work of a killed process is free again after this.
-const LEASE: Duration = Duration::from_millis(50);
+pub const LEASE: Duration = Duration::from_millis(50);
 
 pub struct Instance {
     pub broker: Broker,

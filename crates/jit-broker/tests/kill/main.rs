@@ -21,6 +21,7 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod target;
+mod vending;
 
 use std::sync::OnceLock;
 
@@ -104,6 +105,28 @@ async fn x509_certificates_on_postgres() {
 }
 
 #[tokio::test]
+async fn sessions_that_are_on_no_list_on_sqlite() {
+    killed_at_every_step(
+        "sessions_that_are_on_no_list_on_sqlite",
+        Store::sqlite(),
+        Target::vending(),
+        &Deed::OF_SELF_CONTAINED,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_that_are_on_no_list_on_postgres() {
+    killed_at_every_step(
+        "sessions_that_are_on_no_list_on_postgres",
+        Store::postgres(plain),
+        Target::vending(),
+        &Deed::OF_SELF_CONTAINED,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn roles_on_sqlite() {
     killed_at_every_step("roles_on_sqlite", Store::sqlite(), Target::roles(plain, "killed_s"), &Deed::OF_STATEFUL)
         .await;
@@ -138,6 +161,28 @@ async fn prepared_roles_on_postgres() {
         Store::postgres(preparing),
         Target::roles(preparing, "killed_p"),
         &Deed::OF_STATEFUL,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn memberships_on_sqlite() {
+    killed_at_every_step(
+        "memberships_on_sqlite",
+        Store::sqlite(),
+        Target::members(plain, "killed_s"),
+        &Deed::OF_SHARED,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn memberships_on_postgres() {
+    killed_at_every_step(
+        "memberships_on_postgres",
+        Store::postgres(plain),
+        Target::members(plain, "killed_p"),
+        &[Deed::MintAndGiveBack],
     )
     .await;
 }

@@ -8,7 +8,7 @@ use std::{
 
 use jit_store::{Backend, PostgresBackend, PostgresConfig, SqliteBackend, SqliteError};
 use jit_testkit::{TestDatabase, TestPostgres};
-use tokio_postgres::{Config, config::Host};
+use tokio_postgres::{Config, NoTls, config::Host};
 
 /// How long a database file may stay in use by a process that is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,6 +63,14 @@ impl StoreKind {
                 Arc::new(PostgresBackend::connect(config).await.unwrap())
             }
         }
+    }
+
+    /// Loses all leases, as a store may when it starts again: that on a membership lasts longer than any test.
+    pub async fn forget_leases(&self) {
+        let Self::Postgres(connection) = self else { return };
+        let (client, driver) = tokio_postgres::connect(connection, NoTls).await.unwrap();
+        tokio::spawn(driver);
+        client.batch_execute("DELETE FROM jit.lease").await.unwrap();
     }
 
     pub fn to_text(&self) -> String {

@@ -13,17 +13,23 @@ use jit_core::{Action, CredentialDescriptor, CredentialId, Entropy as _, Event, 
 use jit_issuer::{
     CredentialIssuer,
     key::LocalKey,
-    postgres::{GroupRoles, PostgresIssuer, PostgresTarget, RoleName, RolePrefix},
+    membership::Strays,
+    postgres::{
+        GroupRoles, PostgresIssuer, PostgresTarget, RoleName, RolePrefix,
+        membership::{MARKS_TABLE, MemberRoles, PostgresMembershipIssuer},
+    },
     ssh::{KrlFile, Login, Logins, Revocations, SshIssuer},
     x509::{Authority, CrlFile, X509Issuer},
 };
 use jit_store::{Cursor, Log, OsEntropy};
-use jit_testkit::TestPostgres;
+use jit_testkit::{TestDatabase, TestPostgres};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
+    deed::requester,
     store::connection_string,
     support::{jwt, scope},
+    vending::Vending,
 };
 
 /// Who is a member may deploy.
@@ -35,27 +41,36 @@ pub enum TargetKind {
     Jwt,
     Ssh,
     X509,
+    /// Nobody can say what stands there.
+    Vending,
     /// A server, and what the names of roles there begin with.
     Roles(String, String),
+    /// A server, and what the names of a group, of who may get into it, and of who never may end with.
+    Members(String, String),
 }
 
 /// A target, and its server if it has one.
 pub struct Target {
     pub kind: TargetKind,
     pub server: Option<&'static TestPostgres>,
+    _database: Option<TestDatabase>,
 }
 
 impl Target {
     pub async fn jwt() -> Self {
-        Self { kind: TargetKind::Jwt, server: None }
+        Self { kind: TargetKind::Jwt, server: None, _database: None }
     }
 
     pub async fn ssh() -> Self {
-        Self { kind: TargetKind::Ssh, server: None }
+        Self { kind: TargetKind::Ssh, server: None, _database: None }
     }
 
     pub async fn x509() -> Self {
-        Self { kind: TargetKind::X509, server: None }
+        Self { kind: TargetKind::X509, server: None, _database: None }
+    }
+
+    pub async fn vending() -> Self {
+        Self { kind: TargetKind::Vending, server: None, _database: None }
     }
 
     pub async fn roles(server: fn() -> &'static TestPostgres, prefix: &str) -> Self {
@@ -63,7 +78,18 @@ impl Target {
         let connection = connection_string(&server.config());
         let make = format!("DO $$ BEGIN CREATE ROLE {GROUP}; EXCEPTION WHEN OTHERS THEN NULL; END $$");
         connect(&connection).await.batch_execute(&make).await.unwrap();
-        Self { kind: TargetKind::Roles(connection, prefix.to_owned()), server: Some(server) }
+        Self { kind: TargetKind::Roles(connection, prefix.to_owned()), server: Some(server), _database: None }
+    }
+
+    /// Grants of one access share a membership; its marks are in a database of the target's own.
+    pub async fn members(server: fn() -> &'static TestPostgres, of: &str) -> Self {
+        let database = server().database().await;
+        let make = format!(
+            "{MARKS_TABLE} CREATE ROLE group_{of}; CREATE ROLE member_{of} LOGIN; CREATE ROLE stray_{of} LOGIN"
+        );
+        database.connect().await.batch_execute(&make).await.unwrap();
+        let kind = TargetKind::Members(connection_string(&database.config), of.to_owned());
+        Self { kind, server: None, _database: Some(database) }
     }
 }
 
@@ -86,6 +112,7 @@ impl TargetKind {
         let name = |name: &str| IssuerName::new(name).unwrap();
         match self {
             Self::Jwt => jwt(),
+            Self::Vending => Arc::new(Vending::new(name("cloud"))),
             Self::Ssh => {
                 let key = Arc::new(LocalKey::from_ed25519_seed([11; 32]));
                 let action = Action::new("deploy").unwrap();
@@ -110,33 +137,64 @@ impl TargetKind {
                 let prefix = RolePrefix::new(prefix).unwrap();
                 Arc::new(PostgresIssuer::connect(name("cluster"), target, groups, prefix, entropy).await.unwrap())
             }
+            Self::Members(connection, of) => {
+                let role = |what: &str| RoleName::new(format!("{what}_{of}")).unwrap();
+                let groups = GroupRoles::new().with(scope("cluster:prod/web", "deploy"), role("group"));
+                let members = MemberRoles::new().with(requester().id(), role("member"));
+                let target = PostgresTarget::new(connection.parse().unwrap());
+                let issuer = PostgresMembershipIssuer::connect(name("deployers"), target, groups, members).await;
+                Arc::new(issuer.unwrap().with_strays(Strays::Remove))
+            }
         }
     }
 
     /// Makes something that looks like ours, and that no record explains.
     pub async fn plant(&self, at: Timestamp) {
-        let Self::Roles(connection, prefix) = self else { return };
-        let mut random = [0; 10];
-        OsEntropy.fill(&mut random).unwrap();
-        let role = RolePrefix::new(prefix).unwrap().role(CredentialId::v7(at, random));
-        let make = format!("CREATE ROLE \"{}\" LOGIN IN ROLE {GROUP}", role.as_str());
+        let (connection, make) = match self {
+            Self::Roles(connection, prefix) => {
+                let mut random = [0; 10];
+                OsEntropy.fill(&mut random).unwrap();
+                let role = RolePrefix::new(prefix).unwrap().role(CredentialId::v7(at, random));
+                (connection, format!("CREATE ROLE \"{}\" LOGIN IN ROLE {GROUP}", role.as_str()))
+            }
+            Self::Members(connection, of) => (connection, format!("GRANT group_{of} TO stray_{of}")),
+            _ => return,
+        };
         connect(connection).await.batch_execute(&make).await.unwrap();
     }
 
-    /// What stands at a target that can say so: the names of roles, those in prepared transactions included.
+    /// What stands at a target that can say so: the names of roles, those in prepared transactions included; the members of a group, and
+    /// what is left of former ones.
     pub async fn standing(&self) -> Option<BTreeSet<String>> {
-        let Self::Roles(connection, prefix) = self else { return None };
-        let client = connect(connection).await;
-        let sql = "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname, $1 || '_') \
-                   UNION ALL SELECT replace(gid, ':', '_') FROM pg_prepared_xacts WHERE starts_with(gid, $1 || ':')";
-        let rows = client.query(sql, &[prefix]).await.unwrap();
+        let (connection, of, sql) = match self {
+            Self::Roles(connection, prefix) => (
+                connection,
+                prefix.clone(),
+                "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname, $1 || '_') \
+                 UNION ALL SELECT replace(gid, ':', '_') FROM pg_prepared_xacts WHERE starts_with(gid, $1 || ':')",
+            ),
+            Self::Members(connection, of) => (
+                connection,
+                format!("group_{of}"),
+                "SELECT m.rolname::text FROM pg_auth_members AS a JOIN pg_roles AS m ON m.oid = a.member \
+                 JOIN pg_roles AS g ON g.oid = a.roleid WHERE g.rolname = $1 \
+                 UNION ALL SELECT 'mark of ' || credential FROM jit.membership WHERE group_role = $1 AND NOT EXISTS ( \
+                     SELECT FROM pg_auth_members AS a JOIN pg_roles AS m ON m.oid = a.member \
+                     JOIN pg_roles AS g ON g.oid = a.roleid WHERE g.rolname = group_role AND m.rolname = member_role)",
+            ),
+            _ => return None,
+        };
+        let rows = connect(connection).await.query(sql, &[&of]).await.unwrap();
         Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// The name of a credential there.
     pub fn name_of(&self, credential: CredentialId) -> Option<String> {
-        let Self::Roles(_, prefix) = self else { return None };
-        Some(RolePrefix::new(prefix).unwrap().role(credential).as_str().to_owned())
+        match self {
+            Self::Roles(_, prefix) => Some(RolePrefix::new(prefix).unwrap().role(credential).as_str().to_owned()),
+            Self::Members(_, of) => Some(format!("member_{of}")),
+            _ => None,
+        }
     }
 
     /// Whether a list of what was taken back has this credential; `None` for a target that reads none.
@@ -160,7 +218,9 @@ impl TargetKind {
             Self::Jwt => "jwt".to_owned(),
             Self::Ssh => "ssh".to_owned(),
             Self::X509 => "x509".to_owned(),
+            Self::Vending => "vending".to_owned(),
             Self::Roles(connection, prefix) => format!("{prefix}\n{connection}"),
+            Self::Members(connection, of) => format!("members\n{of}\n{connection}"),
         }
     }
 
@@ -169,9 +229,13 @@ impl TargetKind {
             "jwt" => Self::Jwt,
             "ssh" => Self::Ssh,
             "x509" => Self::X509,
-            roles => {
-                let (prefix, connection) = roles.split_once('\n').unwrap();
-                Self::Roles(connection.to_owned(), prefix.to_owned())
+            "vending" => Self::Vending,
+            other => {
+                let (prefix, connection) = other.split_once('\n').unwrap();
+                match (prefix, connection.split_once('\n')) {
+                    ("members", Some((of, connection))) => Self::Members(connection.to_owned(), of.to_owned()),
+                    _ => Self::Roles(connection.to_owned(), prefix.to_owned()),
+                }
             }
         }
     }

@@ -38,8 +38,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     CredentialIssuer, MintAuthorization, MintError, MintPlan, Minted, Minting, ObserveError, Observed, PlanRefused,
-    ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome,
-    key::{KeyAlgorithm, SigningError},
+    ReconcileQuery, RevokeAuthorization, RevokeError, RevokeOutcome, key::KeyAlgorithm,
 };
 use claims::{Claims, Facts};
 pub use introspection::Introspection;
@@ -47,7 +46,7 @@ pub use jwks::Jwks;
 pub use profile::{Profile, ProfileError};
 pub use schedule::{KeySchedule, ScheduleError};
 use status::Place;
-pub use status::{LIST_LEN, StatusLists};
+pub use status::{LIST_LEN, StatusListError, StatusLists};
 use token::TokenError;
 
 /// The longest life of a token unless configured otherwise, in seconds.
@@ -161,13 +160,13 @@ impl JwtIssuer {
     /// for every caller. Cancellation-safe.
     ///
     /// # Errors
-    /// [`SigningError`] if there is no signature.
-    pub async fn status_list(&self, number: u64, now: Timestamp) -> Result<Option<String>, SigningError> {
+    /// [`StatusListError`] if this process does not follow the log as it must, or there is no signature.
+    pub async fn status_list(&self, number: u64, now: Timestamp) -> Result<Option<String>, StatusListError> {
         let Some(lists) = &self.status else { return Ok(None) };
-        let claims = lists.list_claims(number, now);
+        let claims = lists.list_claims(number, now)?;
         match token::sign("statuslist+jwt", &claims, self.keys.signing_at(now)).await {
             Ok(mut token) => Ok(String::from_utf8(std::mem::take(&mut *token)).ok()),
-            Err(TokenError::Signing(error)) => Err(error),
+            Err(TokenError::Signing(error)) => Err(error.into()),
             Err(TokenError::NotEncodable) => Ok(None),
         }
     }

@@ -14,6 +14,8 @@ use jit_core::{
 };
 use serde::Serialize;
 
+use crate::key::SigningError;
+
 /// How many tokens share a list: the place of a token's intent in the log, divided by this, is the number of its list.
 pub const LIST_LEN: u64 = 131_072;
 /// The highest level: lists are small, and fetched more often than made.
@@ -79,7 +81,9 @@ impl FromStr for Place {
 /// The status lists of one issuer, rebuilt from its evidence: whoever applies the records of the log, in order, from a moment before
 /// the oldest living token was issued, knows every bit. What is kept grows with the number of living tokens.
 ///
-/// Any process may publish the lists, if it applies new records within [`ttl`](Self::ttl).
+/// Any process may publish the lists that follows the log: within one [`ttl`](Self::ttl) it has applied the records of a moment, and says
+/// so by [`followed_to`](Self::followed_to). One that is further behind, or has never followed, publishes nothing: its list would let
+/// revoked tokens in again.
 #[derive(Debug)]
 pub struct StatusLists {
     issuer: IssuerName,
@@ -93,6 +97,22 @@ struct State {
     living: BTreeMap<CredentialId, Token>,
     deaths: BTreeSet<(Timestamp, CredentialId)>,
     lists: BTreeMap<u64, List>,
+    followed_to: Option<Timestamp>,
+}
+
+/// A list was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatusListError {
+    /// Tokens may have been revoked that are not known here: the log has not been followed, or only to a moment too long ago.
+    #[error("status lists are behind: the log was followed {}", .followed_to.map_or("by nobody here".to_owned(), |at| format!("to {at}")))]
+    Behind {
+        /// Up to which moment all records have been applied.
+        followed_to: Option<Timestamp>,
+    },
+    /// The list was not signed.
+    #[error("status list was not signed")]
+    NotSigned(#[from] SigningError),
 }
 
 #[derive(Debug)]
@@ -140,6 +160,13 @@ impl StatusLists {
         Ok(())
     }
 
+    /// Says that all records up to this moment have been applied: what the clock read before the log had nothing more to give. Never goes
+    /// back.
+    pub fn followed_to(&self, at: Timestamp) {
+        let mut state = self.state();
+        state.followed_to = state.followed_to.max(Some(at));
+    }
+
     /// The numbers of the lists that have a token revoked; every other list is zero throughout.
     #[must_use]
     pub fn with_revoked(&self) -> Vec<u64> {
@@ -167,15 +194,19 @@ impl StatusLists {
         Status { status_list: Reference { idx: place.index, uri: self.uri(place.list) } }
     }
 
-    pub(super) fn list_claims(&self, list: u64, now: Timestamp) -> ListClaims {
+    pub(super) fn list_claims(&self, list: u64, now: Timestamp) -> Result<ListClaims, StatusListError> {
         let bytes = {
             let mut state = self.state();
+            let followed_to = state.followed_to;
+            if followed_to.is_none_or(|at| at.saturating_add(self.ttl.to_duration()) < now) {
+                return Err(StatusListError::Behind { followed_to });
+            }
             state.forget_dead(now);
             state.lists.get(&list).map(List::to_bytes)
         };
         let bytes = bytes.unwrap_or_else(|| List::default().to_bytes());
         let iat = now.unix_seconds();
-        ListClaims {
+        Ok(ListClaims {
             sub: self.uri(list),
             iat,
             exp: iat.saturating_add(self.ttl.get().into()),
@@ -184,7 +215,7 @@ impl StatusLists {
                 bits: 1,
                 lst: BASE64URL_NOPAD.encode(&miniz_oxide::deflate::compress_to_vec_zlib(&bytes, COMPRESSION)),
             },
-        }
+        })
     }
 
     fn uri(&self, list: u64) -> String {
