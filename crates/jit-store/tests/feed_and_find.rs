@@ -172,9 +172,18 @@ async fn due_work_is_one_processes_until_its_lease_ends() {
     other.release(rest[0]).await.unwrap();
     assert_eq!(tasks(&log.claim(later, lease, 9).await.unwrap()), tasks(&rest[..1]), "given back before its time");
     tokio::time::advance(Duration::from_secs(31)).await;
-    assert_eq!(other.claim(later, lease, 9).await.unwrap().len(), 3, "what nobody finished is claimed again");
+    let again = other.claim(later, lease, 9).await.unwrap();
+    assert_eq!(again.len(), 3, "what nobody finished is claimed again");
     log.release(first[0]).await.unwrap();
     assert!(log.claim(later, lease, 9).await.unwrap().is_empty(), "a lease that ended gives nothing back");
+
+    // Who holds work puts it off; who held it does not.
+    other.put_off(&again[1], HOUR).await.unwrap();
+    log.put_off(&first[0], HOUR).await.unwrap();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let left = log.claim(later, lease, 9).await.unwrap();
+    assert_eq!(tasks(&left), [tasks(&again)[0], tasks(&again)[2]], "the rest is claimed again");
+    assert_eq!(log.due(None, later, 9).await.unwrap().len(), 3, "and what was put off is due all the same");
 
     // Only a record finishes work.
     let issued = events(&world, 2).remove(5);
