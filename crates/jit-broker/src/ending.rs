@@ -115,8 +115,8 @@ impl Broker {
         Box::pin(self.settle_after(case.id(), true)).await
     }
 
-    /// Ends every live grant derived from one that ended, each with the parent's end as its cause (INV-15); the first error if
-    /// some could not be ended.
+    /// Ends every live grant derived from one that ended, each with the parent's end as its cause (INV-15), and denies requests that
+    /// still wait; the first error if some could not be ended.
     pub(crate) async fn end_children(&self, case: &Case) -> Result<(), BrokerError> {
         let Some((grant, end)) = case.grant().and_then(|g| g.end.as_ref().map(|e| (g.id, e.leaf))) else {
             return Ok(());

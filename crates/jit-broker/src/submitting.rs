@@ -36,13 +36,15 @@ impl Broker {
                 return submitted_before(&case, command, &request);
             }
             let now = self.clock.now().at;
-            if let (ParentState::Gone, _) = self.parent_of(request.parent(), now).await? {
+            // Guarded, so that what is submitted under a grant ends with it or is refused.
+            let (parent, guard) = self.parent_of(request.parent(), now).await?;
+            if parent == ParentState::Gone {
                 // There is no case to record it in: nothing shows that the requester may act under that grant.
                 self.refuse(Some(request.requester().id()), code!("parent_gone"), request.retain().clone()).await?;
                 return Err(BrokerError::Refused { case: id, refusal: Refusal::ParentGone });
             }
             let guards = match self.standing(request.requester(), request.recipient()).await? {
-                Standing::Free(guards) => guards,
+                Standing::Free(guards) => guards.into_iter().chain(guard).collect(),
                 Standing::Barred(bar) => {
                     self.refuse(Some(request.requester().id()), code!("barred"), request.retain().clone()).await?;
                     return Err(BrokerError::Refused { case: id, refusal: Refusal::Barred(bar.identity) });

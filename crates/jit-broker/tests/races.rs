@@ -61,6 +61,12 @@ async fn child_of(world: &World, parent: CaseId) -> CaseId {
 }
 
 async fn child_named(world: &World, key_text: &str, parent: CaseId) -> CaseId {
+    let asked = child_request(world, parent).await;
+    world.approved(key_text, asked).await
+}
+
+/// What Dave asks for under a grant.
+async fn child_request(world: &World, parent: CaseId) -> Request {
     let above = world.broker.case(parent).await.unwrap();
     let grant = above.grant().unwrap();
     let parent = ParentGrant {
@@ -72,8 +78,7 @@ async fn child_named(world: &World, key_text: &str, parent: CaseId) -> CaseId {
         holders: above.barred(),
     };
     let window = parent.window;
-    let asked = request_within("dave", "database:prod/orders/invoices", "read", window).parent(parent).build().unwrap();
-    world.approved(key_text, asked).await
+    request_within("dave", "database:prod/orders/invoices", "read", window).parent(parent).build().unwrap()
 }
 
 #[tokio::test]
@@ -100,6 +105,31 @@ async fn a_child_is_not_issued_while_its_parent_ends() {
     let ended = world.broker.case(child).await.unwrap();
     let end = ended.grant().unwrap().end.clone().unwrap();
     assert_eq!((end.kind, end.ending.cause.as_str()), (Kind::GrantRevoked, "parent_ended"));
+    world.assert_invariants().await;
+}
+
+#[tokio::test]
+async fn what_waits_below_a_grant_is_denied_with_its_end_and_what_is_submitted_meanwhile_is_refused() {
+    let world = World::new().await;
+    let (parent, _) = world.active("parent", "alice", "database:prod/orders").await;
+    let asked = child_request(&world, parent).await;
+    let waiting = world.broker.submit(&key("waiting"), asked.clone()).await.unwrap().case;
+
+    let (broker, gate) = gated(&world);
+    broker.adopt(snapshot()).await.unwrap();
+    gate.armed.store(true, std::sync::atomic::Ordering::SeqCst);
+    let submitting = tokio::spawn(async move { broker.submit(&key("late"), asked).await });
+    // It has seen its parent active, and is about to write.
+    gate.reached.notified().await;
+    world.broker.terminate(&key("e"), parent, person("alice").id(), None).await.unwrap();
+    gate.open.notify_one();
+    let refused = submitting.await.unwrap();
+    assert!(matches!(refused, Err(BrokerError::Refused { refusal: Refusal::ParentGone, .. })), "{refused:?}");
+
+    let parent_end = world.end(parent).await.leaf;
+    let denied = world.broker.case(waiting).await.unwrap();
+    assert_eq!((denied.phase(), denied.denied_because()), (Phase::Denied, Some(parent_end)));
+    assert!(denied.is_closed());
     world.assert_invariants().await;
 }
 

@@ -87,10 +87,10 @@ fn each_cause_gives_its_kind_of_end_and_stands_in_its_record() {
 }
 
 #[test]
-fn an_act_on_many_grants_denies_what_is_not_granted_yet() {
+fn what_ends_grants_with_others_denies_what_is_not_granted_yet() {
     let root = || person("root").id();
     let leaf = LeafHash::from_bytes([4; 32]);
-    for by in [EndBy::Bulk { by: root(), act: leaf }, EndBy::Bar { by: root(), bar: leaf }] {
+    for by in [EndBy::Bulk { by: root(), act: leaf }, EndBy::Bar { by: root(), bar: leaf }, EndBy::Parent(leaf)] {
         for evaluated in [false, true] {
             let mut world = World::new();
             let case = waiting(&mut world, evaluated);
@@ -106,7 +106,7 @@ fn an_act_on_many_grants_denies_what_is_not_granted_yet() {
         }
     }
     // Whoever names one grant means a grant.
-    for by in [EndBy::Holder(person("alice").id()), EndBy::Other(root()), EndBy::Parent(leaf)] {
+    for by in [EndBy::Holder(person("alice").id()), EndBy::Other(root()), EndBy::Target { finding: word("gone") }] {
         let mut world = World::new();
         let case = waiting(&mut world, true);
         let refused = world.act(case, &Command::End { by, cause: word("told"), reason: None });

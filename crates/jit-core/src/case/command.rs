@@ -140,7 +140,7 @@ pub enum EndBy {
     Holder(PrincipalId),
     /// Somebody else who may.
     Other(PrincipalId),
-    /// The end of its parent, by the parent's end record.
+    /// The end of its parent, by the parent's end record. A request that is not granted yet is denied.
     Parent(LeafHash),
     /// Somebody else who may, together with others. A request that is not granted yet is denied.
     Bulk {

@@ -1,5 +1,5 @@
 //! Ending a grant: by time, by its holder, by somebody else, by its parent, by another grant, by a bar, by its target. An act on many
-//! grants and a bar deny requests that are not granted yet.
+//! grants, a bar and the end of a parent deny requests that are not granted yet.
 
 use crate::{
     case::{
@@ -51,9 +51,12 @@ impl Case {
     fn try_end(&self, by: &EndBy, cause: &Code, reason: Option<&Prose>, context: &Context) -> Result<Event, Refusal> {
         let reason = reason.cloned();
         match by {
-            // What still waits would become a grant that the act was meant to end.
+            // What still waits would become a grant that was meant to end, or never can be used.
             EndBy::Bulk { by, .. } | EndBy::Bar { by, .. } if self.awaits_decision() => {
                 Ok(GrantDenied { by: Some(by.clone()), cause: cause.clone(), reason }.into())
+            }
+            EndBy::Parent(_) if self.awaits_decision() => {
+                Ok(GrantDenied { by: None, cause: cause.clone(), reason }.into())
             }
             EndBy::Holder(id) => {
                 let ending = self.ending(Some(id.clone()), cause.clone(), context)?;

@@ -445,7 +445,7 @@ impl Case {
         self.grant.as_ref()
     }
 
-    /// The record that a denial names as its cause: the request, or the act on many grants that denied this one too.
+    /// The record that a denial names as its cause: the request, or what ended other grants and denied this one too.
     #[must_use]
     pub fn denied_because(&self) -> Option<LeafHash> {
         self.denied_because

@@ -176,7 +176,7 @@ impl Case {
             Event::ApprovalRecorded(_) | Event::GrantDenied(_) => {
                 refs.decision = first.map(|d| d.leaf);
                 refs.policy = first.map(|d| d.decision.policy);
-                // An act on many grants denies the requests that still wait.
+                // What ends other grants denies the requests that still wait.
                 refs.cause = origin.end_cause.filter(|_| event.kind() == Kind::GrantDenied).or(request_leaf);
             }
             Event::GrantApproved(_) => {
@@ -258,8 +258,8 @@ pub struct StepOrigin {
     pub command: Option<CommandId>,
     /// The retention class of a case that begins.
     pub retain: RetentionClass,
-    /// The record that causes the end: the parent's end, a bulk act, a bar, the approval of the grant that takes its place. A bulk
-    /// act and a bar cause denials too.
+    /// The record that causes the end: the parent's end, a bulk act, a bar, the approval of the grant that takes its place. The
+    /// first three cause denials too.
     pub end_cause: Option<LeafHash>,
 }
 
