@@ -264,9 +264,9 @@ impl Backend for MemoryBackend {
         request: LeaseRequest,
     ) -> Result<Vec<(DueRow, Lease)>, BackendError> {
         let mut log = self.write()?;
-        let due: Vec<DueRow> = log.derived.due_rows(None, before_us).collect();
-        let claimed =
-            due.into_iter().filter_map(|row| log.leases.take(row.key.into(), request).map(|lease| (row, lease)));
+        let Stored { derived, leases, .. } = &mut *log;
+        let due = derived.due_rows(None, before_us);
+        let claimed = due.filter_map(|row| leases.take(row.key.into(), request).map(|lease| (row, lease)));
         Ok(claimed.take(limit).collect())
     }
 
