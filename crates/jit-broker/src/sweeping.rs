@@ -55,10 +55,12 @@ impl Broker {
                 claimed.retain(|work| worked.insert(*work.id()));
                 repeated = repeated.saturating_add(found.saturating_sub(claimed.len()));
                 // Work that is claimed again and again would keep a sweep from its end.
-                may_be_more = found > 0 && (!claimed.is_empty() || repeated <= worked.len());
-                if !may_be_more && working.is_empty() {
+                let over = found == 0 || (claimed.is_empty() && repeated > worked.len());
+                if over && working.is_empty() {
                     return Ok(swept);
                 }
+                // What falls due little by little is claimed together, once this is done.
+                may_be_more = !over && found >= BATCH / 2;
                 // Cases side by side, so that the log commits them together and a slow target keeps no other case waiting; the work
                 // of one case in its order.
                 let mut cases: BTreeMap<StreamId, Vec<DueWork>> = BTreeMap::new();
