@@ -84,6 +84,19 @@ impl Condition {
         Self { id: POST_REVIEW, value: Value::from(within.get()), enforcement: Enforcement::Broker }
     }
 
+    /// Whether the value is of the form that belongs to the id, so that whoever enforces it knows what is meant. Ids that are not
+    /// named in this module take any value.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        match self.id.as_str() {
+            "mfa" | "managed_device" | "session_recording" | "owner_may_approve" => self.value == Value::Bool(true),
+            "source_address" => networks(&self.value).is_some(),
+            "notification" => names(&self.value).is_some() && self.as_notification().is_some(),
+            "post_review" => self.as_post_review().is_some(),
+            _ => true,
+        }
+    }
+
     /// The groups that are to be told, if this says so.
     #[must_use]
     pub fn as_notification(&self) -> Option<BTreeSet<GroupName>> {

@@ -16,6 +16,8 @@ use crate::{evaluator::Evaluator, input::CanonicalInput};
 
 /// How many decisions a thread takes at a time.
 const TAKEN: usize = 64;
+/// The stack of each thread, in bytes: so much that most evaluations need none of their own.
+const STACK: usize = 16 << 20;
 /// How many changed decisions a group names by default.
 const EXAMPLES: usize = 5;
 /// The most groups of a report. What changes in yet another way is only counted.
@@ -212,17 +214,16 @@ impl Backtest {
         let mut failure = None;
         thread::scope(|scope| {
             let (send, receive) = mpsc::channel::<Result<Tally<K>, E>>();
+            let mut begun = 0usize;
             for _ in 0..self.threads.get() {
                 let (send, source) = (send.clone(), &source);
-                scope.spawn(move || {
-                    while let Some(taken) = take(source) {
-                        let ran = taken.map(|decisions| self.tally(decisions));
-                        // Nobody listens any more after a failure.
-                        if ran.is_err() | send.send(ran).is_err() {
-                            break;
-                        }
-                    }
-                });
+                let thread = thread::Builder::new().stack_size(STACK);
+                // As many as the system gives.
+                let spawned = thread.spawn_scoped(scope, move || self.work(source, &send));
+                begun = begun.saturating_add(spawned.is_ok().into());
+            }
+            if begun == 0 {
+                self.work(&source, &send);
             }
             drop(send);
             for ran in receive {
@@ -241,6 +242,20 @@ impl Backtest {
         match failure {
             Some(error) => Err(error),
             None => Ok(tally.report(self.candidate.document().digest())),
+        }
+    }
+
+    /// Takes decisions and sends what came of them, until there are no more, or nobody listens after a failure.
+    fn work<K: Ord + Clone, E>(
+        &self,
+        source: &Mutex<impl Iterator<Item = Result<PastDecision<K>, E>>>,
+        send: &mpsc::Sender<Result<Tally<K>, E>>,
+    ) {
+        while let Some(taken) = take(source) {
+            let ran = taken.map(|decisions| self.tally(decisions));
+            if ran.is_err() | send.send(ran).is_err() {
+                break;
+            }
         }
     }
 

@@ -14,13 +14,16 @@ use jit_core::{
 };
 
 use crate::{
+    ancestry,
     engine::{PolicySnapshot, RawEvaluation, RawObligation},
+    explain::RuleExplanation,
     input::CanonicalInput,
     snapshot::SnapshotDocument,
 };
 
 /// Evaluates inputs against one snapshot, and fails closed: an error of any kind, an unknown rule, an unknown or
-/// contradictory obligation and a permit without a permitting rule are all indeterminate, and say which (INV-12).
+/// contradictory obligation, a permit without a permitting rule and entities more entangled than
+/// [`MAX_ANCESTRY`](crate::MAX_ANCESTRY) are all indeterminate, and say which (INV-12).
 ///
 /// It sorts and merges whatever the engine gives, so the same snapshot and input give the same decision, byte for byte.
 #[derive(Clone)]
@@ -55,7 +58,11 @@ impl Evaluator {
     /// Evaluates an input.
     #[must_use]
     pub fn evaluate(&self, input: &CanonicalInput) -> Decision {
-        let raw = self.snapshot.evaluate(input);
+        let raw = if ancestry::is_bounded(&input.parts().entities) {
+            self.snapshot.evaluate(input)
+        } else {
+            RawEvaluation::failed(code!("too_many_ancestors"))
+        };
         let mut errors: BTreeSet<EvaluationError> = raw.errors.iter().cloned().collect();
         if !input.parts().unavailable.is_empty() {
             errors.insert(failure(code!("fact_unavailable")));
@@ -89,6 +96,11 @@ impl Evaluator {
             // What is not permitted demands nothing.
             obligations: if outcome == Outcome::Permit { obligations } else { Obligations::default() },
         }
+    }
+
+    /// How every rule looks at an input; none looks at what is too entangled to be evaluated.
+    pub(crate) fn explain(&self, input: &CanonicalInput) -> Vec<RuleExplanation> {
+        if ancestry::is_bounded(&input.parts().entities) { self.snapshot.explain(input) } else { Vec::new() }
     }
 }
 
@@ -144,5 +156,10 @@ fn read(raw: &RawObligation) -> Option<Obligation> {
     let mut object = Object::new();
     object.insert("type", Value::text(raw.kind.as_str()).ok()?).ok()?;
     object.insert("properties", raw.properties.clone()).ok()?;
-    canonical::from_value(&Value::Object(object)).ok()
+    let read = canonical::from_value(&Value::Object(object)).ok()?;
+    match &read {
+        // One that nobody can enforce, because nobody knows what it means, would be met by anything.
+        Obligation::Condition(condition) if !condition.is_well_formed() => None,
+        _ => Some(read),
+    }
 }

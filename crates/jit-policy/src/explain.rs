@@ -150,7 +150,7 @@ impl Explanation {
     pub fn of(policy: &Evaluator, input: &CanonicalInput) -> Self {
         let decision = policy.evaluate(input);
         let too_long = is_too_long(&decision, input.parts());
-        let rules = policy.snapshot().explain(input);
+        let rules = policy.explain(input);
         let mut explanation = Self { decision, too_long, rules, suggestions: Vec::new() };
         if !explanation.is_requestable() {
             explanation.suggestions = suggest(policy, input, &explanation);

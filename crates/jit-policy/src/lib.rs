@@ -20,6 +20,7 @@
 //!
 //! `cedar`: the adapter for Cedar; `rego`: the adapter for Rego, by regorus. Off by default: the engines take minutes to compile.
 
+mod ancestry;
 mod backtest;
 mod bundle;
 #[cfg(feature = "cedar")]
@@ -38,6 +39,7 @@ pub mod rego;
 mod replay;
 mod snapshot;
 
+pub use ancestry::MAX_ANCESTRY;
 pub use backtest::{Answer, Backtest, BacktestReport, Change, PastDecision};
 pub use bundle::{
     BundleError, FilePath, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PATH_BYTES, PolicyBundle, Target,
@@ -52,7 +54,9 @@ pub use facts::{
     Gathered, MAX_DIRECTORY_BYTES, MAX_TICKETS, NamedFact, OnCallSchedule, Reader, ReaderError, Reading, Risk,
     RiskScore, RiskScoring, SourceRead, Ticket, TicketState, Unavailable, gather,
 };
-pub use input::{CanonicalInput, InputContext, InputError, InputParts, InputSchema, MAX_ENTITIES, MAX_INPUT_BYTES};
+pub use input::{
+    CanonicalInput, InputContext, InputError, InputParts, InputSchema, Judging, MAX_ENTITIES, MAX_INPUT_BYTES,
+};
 pub use lint::{LintFinding, LintKind};
 pub use provenance_facts::ProvenanceFacts;
 pub use replay::{RecordedInput, ReplayVerdict, Replayer, replay};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jit_core::*;
 use jit_policy::{
-    cedar::{BASE_SCHEMA, CedarEngine, ENTRYPOINT},
+    cedar::{BASE_SCHEMA, CedarEngine, ENTRYPOINT, MAX_OPERATORS},
     *,
 };
 use support::*;
@@ -203,4 +203,65 @@ fn how_deep_its_caller_is_does_not_change_a_decision() {
     let shallow = std::thread::Builder::new().stack_size(96 * 1024);
     let found = shallow.spawn(move || snapshot.evaluate(&asked)).unwrap().join().unwrap();
     assert_eq!(found, expected);
+}
+
+/// A rule whose condition is so much of an operator, in brackets or in a row.
+fn deep(what: &str, levels: usize) -> String {
+    let of = |open: &str, middle: &str, close: &str| format!("{}{middle}{}", open.repeat(levels), close.repeat(levels));
+    let condition = match what {
+        "brackets" => of("(", "true", ")"),
+        "negations" => of("!(!(", "true", "))"),
+        "records" => format!("{} has a", of("{a: ", "1", "}")),
+        "sets" => format!("{}.isEmpty() == false", of("[", "1", "]")),
+        "conjunction" => of("true && ", "true", ""),
+        "disjunction" => of("false || ", "true", ""),
+        "sum" => format!("{} > 0", of("context.now + ", "1", "")).replace("context.now", "1"),
+        "choice" => of("if false then false else ", "true", ""),
+        _ => panic!("{what}"),
+    };
+    format!(r#"@id("deep") permit(principal, action, resource) when {{ {condition} }};"#)
+}
+
+/// What each adds to a rule, as it is counted, and what the rest of the rule has.
+const DEEP: [(&str, usize, usize); 8] = [
+    ("brackets", 1, 3),
+    ("negations", 4, 3),
+    ("records", 1, 3),
+    ("sets", 1, 7),
+    ("conjunction", 2, 3),
+    ("disjunction", 2, 3),
+    ("sum", 1, 3),
+    ("choice", 1, 3),
+];
+
+#[test]
+fn a_rule_may_be_as_deep_as_the_limit_and_is_evaluated_alike_everywhere() {
+    let asked = input("db:prod", &["read"]);
+    for (what, each, rest) in DEEP {
+        let most = (MAX_OPERATORS - rest) / each;
+        let snapshot = load(&deep(what, most)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let decision = Evaluator::new(snapshot.clone()).evaluate(&asked);
+        assert!(decision.permits(), "{what}: {:?}", decision.errors);
+        let roomy = std::thread::Builder::new().stack_size(256 << 20);
+        let again = asked.clone();
+        let found = roomy.spawn(move || Evaluator::new(snapshot).evaluate(&again)).unwrap().join().unwrap();
+        assert_eq!(found, decision, "{what}");
+        for levels in [most + 1, 20_000] {
+            assert!(matches!(load(&deep(what, levels)), Err(LoadError::TooMuch { max: MAX_OPERATORS, .. })), "{what}");
+        }
+    }
+    // Texts and comments are as long as they like, and each rule counts by itself.
+    let quoted = format!(r#"permit(principal, action, resource) when {{ "{}\"(" != "" }};"#, "(!.".repeat(20_000));
+    let several = [READ, WRITE, NEVER].map(|rule| format!("// {}\n{rule}", "(".repeat(20_000)));
+    assert!(load(&format!("@id(\"q\") {quoted}{}", several.concat())).is_ok());
+}
+
+#[test]
+fn a_schema_that_nests_without_end_does_not_load() {
+    for levels in [31, 100_000] {
+        let nested = format!("{}String{}", "Set<".repeat(levels), ">".repeat(levels));
+        let schema = format!("{BASE_SCHEMA}\nnamespace Other {{ entity Deep {{ a: {nested} }}; }}");
+        let loaded = CedarEngine::new().unwrap().load(&bundle_of(Some(&schema), &[("rules.cedar", READ)]));
+        assert!(matches!(loaded.map(drop), Err(LoadError::TooMuch { max: 32, .. })), "{levels}");
+    }
 }

@@ -73,6 +73,43 @@ fn groups_hold_through_any_number_of_steps() {
 }
 
 #[test]
+fn entities_too_entangled_to_be_evaluated_deny_and_are_on_record() {
+    let rules = r#"@id("r") permit(principal, action, resource);"#;
+    let evaluator = evaluator(BASE_SCHEMA, rules);
+    let decide = |resource: &str, entities: Vec<Entity>| {
+        let gathered = Gathered { entities, ..Gathered::default() };
+        let asked = request(resource, &["read"]);
+        let input = CanonicalInput::of_request(&asked, EvaluationPurpose::Request, now(), gathered).unwrap();
+        (evaluator.evaluate(&input), Explanation::of(&evaluator, &input))
+    };
+    let chain = |n: usize| (0..n).map(|i| entity("group", &format!("g{i:04}"), &[&format!("g{:04}", i + 1)])).collect();
+    let each_in_all = |n: usize| {
+        let above: Vec<String> = (0..n).map(|i| format!("above{i}")).collect();
+        let above: Vec<&str> = above.iter().map(String::as_str).collect();
+        let mut all: Vec<Entity> = above.iter().map(|group| entity("group", group, &["top"])).collect();
+        all.extend((0..n).map(|i| entity("group", &format!("g{i}"), &above)));
+        all
+    };
+    // What a directory is like, and what it is not.
+    for (resource, entities) in [
+        ("db:prod", chain(350)),
+        ("db:a/b/c/d/e/f/g/h", each_in_all(60)),
+        ("db:prod", (0..3000).map(|i| entity("group", &format!("team{i}"), &["staff"])).collect()),
+    ] {
+        let (decision, _) = decide(resource, entities);
+        assert!(decision.permits(), "{:?}", decision.errors);
+    }
+    for (resource, entities) in
+        [("db:prod", chain(3000)), ("db:prod", chain(800)), (&*format!("db:{}", vec!["a"; 1500].join("/")), Vec::new())]
+    {
+        let (decision, explained) = decide(resource, entities);
+        assert_eq!(decision.outcome, Outcome::Indeterminate);
+        assert_eq!(decision.errors[0].code.as_str(), "too_many_ancestors");
+        assert!(!explained.is_requestable() && explained.rules.is_empty());
+    }
+}
+
+#[test]
 fn a_cycle_of_groups_denies() {
     let entities = vec![entity("group", "a", &["b"]), entity("group", "b", &["a"])];
     let asked = request("db:prod", &["read"]);

@@ -46,10 +46,28 @@ fn whatever_is_wrong_makes_it_indeterminate_and_says_which() {
         (with(vec![raw("max_duration", r#""4h""#)]), "unknown_obligation"),
         (
             with(vec![
-                raw("condition", r#"{"enforcement":"broker","id":"mfa","value":true}"#),
-                raw("condition", r#"{"enforcement":"broker","id":"mfa","value":false}"#),
+                raw("condition", r#"{"enforcement":"issuer","id":"x_shell","value":"bash"}"#),
+                raw("condition", r#"{"enforcement":"issuer","id":"x_shell","value":"none"}"#),
             ]),
             "obligation_conflict",
+        ),
+        // Whoever enforces them would not know what is meant.
+        (with(vec![raw("condition", r#"{"enforcement":"broker","id":"mfa","value":false}"#)]), "unknown_obligation"),
+        (
+            with(vec![raw("condition", r#"{"enforcement":"issuer","id":"source_address","value":"10.0.0.0/8"}"#)]),
+            "unknown_obligation",
+        ),
+        (
+            with(vec![raw("condition", r#"{"enforcement":"issuer","id":"source_address","value":["10.0.0.1/8"]}"#)]),
+            "unknown_obligation",
+        ),
+        (
+            with(vec![raw("condition", r#"{"enforcement":"broker","id":"notification","value":[]}"#)]),
+            "unknown_obligation",
+        ),
+        (
+            with(vec![raw("condition", r#"{"enforcement":"broker","id":"post_review","value":0}"#)]),
+            "unknown_obligation",
         ),
         (RawEvaluation { determining: vec![permit("a")], ..Default::default() }, "deny_by_permit"),
         (RawEvaluation::failed(code!("broken")), "broken"),

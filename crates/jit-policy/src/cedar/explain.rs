@@ -11,7 +11,7 @@ use cedar_policy::{
 };
 use jit_core::{Action, RuleId};
 
-use super::{CedarSnapshot, request};
+use super::{CedarSnapshot, request::Asked};
 use crate::{
     entity::{EntityUid, kind},
     explain::{Met, Part, Requirement, RuleExplanation},
@@ -20,17 +20,17 @@ use crate::{
 
 impl CedarSnapshot {
     pub(super) fn explain_here(&self, input: &CanonicalInput) -> Vec<RuleExplanation> {
-        let Ok(entities) = request::entities(input, &self.schema) else { return Vec::new() };
+        let Ok(given) = Asked::of(input, &self.vocabulary) else { return Vec::new() };
         let mut all = Vec::new();
         for action in &input.parts().actions {
-            let Ok(request) = request::request(input, action, &self.schema) else { continue };
-            let asked = Asked { request: &request, entities: &entities };
+            let Ok(request) = given.request(action) else { continue };
+            let asked = Looked { request: &request, entities: &given.entities };
             all.extend(self.rules.keys().filter_map(|rule| self.explain_rule(rule, action, &asked)));
         }
         all
     }
 
-    fn explain_rule(&self, rule: &RuleId, action: &Action, asked: &Asked<'_>) -> Option<RuleExplanation> {
+    fn explain_rule(&self, rule: &RuleId, action: &Action, asked: &Looked<'_>) -> Option<RuleExplanation> {
         let known = self.rules.get(rule)?;
         let id = cedar_policy::PolicyId::new(rule.as_str());
         let body = self.policies.policy(&id)?.to_pst().ok()?.body().clone();
@@ -42,13 +42,13 @@ impl CedarSnapshot {
     }
 }
 
-/// The request as Cedar sees it.
-struct Asked<'a> {
+/// The request for one action, as Cedar sees it.
+struct Looked<'a> {
     request: &'a Request,
     entities: &'a Entities,
 }
 
-impl Asked<'_> {
+impl Looked<'_> {
     fn scope(&self, body: &Template) -> Vec<Requirement> {
         let mut requirements = Vec::new();
         let (principal, action, resource) = (&body.principal, &body.action, &body.resource);

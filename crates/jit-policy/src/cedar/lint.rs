@@ -36,7 +36,7 @@ impl CedarEngine {
     pub fn lint(&self, bundle: &PolicyBundle) -> Result<Vec<LintFinding>, LoadError> {
         self.check_target(bundle)?;
         // As deep as policies go is how deep their trees are walked.
-        stacker::grow(super::EVALUATION_STACK, || Ok(findings(&load::load(bundle)?)))
+        load::on_own_stack(bundle, |loaded| findings(&loaded))
     }
 }
 

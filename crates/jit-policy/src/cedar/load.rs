@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::{Effect as CedarEffect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use jit_core::{Effect, RuleId};
 
-use super::{Rule, annotations};
+use super::{Rule, annotations, nesting};
 use crate::{
     bundle::{FilePath, PolicyBundle},
     engine::LoadError,
@@ -16,9 +16,34 @@ pub(super) struct Loaded {
     pub(super) schema: Schema,
     pub(super) policies: PolicySet,
     pub(super) rules: BTreeMap<RuleId, Rule>,
+    /// The stack that the rules may take when they are evaluated, in bytes.
+    pub(super) stack: usize,
 }
 
-pub(super) fn load(bundle: &PolicyBundle) -> Result<Loaded, LoadError> {
+/// Loads a bundle and makes something of it, on a stack as large as its texts may take.
+pub(super) fn on_own_stack<R>(bundle: &PolicyBundle, make: impl FnOnce(Loaded) -> R) -> Result<R, LoadError> {
+    let mut most = 0;
+    for (path, bytes) in bundle.files() {
+        // What is no text does not get as far as the parser.
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        if Some(path) == bundle.schema() {
+            if nesting::brackets(text) > nesting::MAX_SCHEMA_NESTING {
+                return Err(LoadError::TooMuch {
+                    what: "nested brackets in the schema",
+                    max: nesting::MAX_SCHEMA_NESTING,
+                });
+            }
+            continue;
+        }
+        most = nesting::operators(text).max(most);
+        if most > nesting::MAX_OPERATORS {
+            return Err(LoadError::TooMuch { what: "operators and brackets in a rule", max: nesting::MAX_OPERATORS });
+        }
+    }
+    stacker::grow(nesting::loading_stack(most), || Ok(make(load(bundle, nesting::evaluation_stack(most))?)))
+}
+
+fn load(bundle: &PolicyBundle, stack: usize) -> Result<Loaded, LoadError> {
     let schema_path = bundle.schema().ok_or_else(|| LoadError::Schema { reason: "bundle has none".to_owned() })?;
     let schema = schema(bundle, schema_path)?;
     let mut policies = PolicySet::new();
@@ -39,7 +64,7 @@ pub(super) fn load(bundle: &PolicyBundle) -> Result<Loaded, LoadError> {
         let reasons: Vec<String> = validated.validation_errors().map(ToString::to_string).collect();
         return Err(LoadError::Validation { reason: reasons.join("; ") });
     }
-    Ok(Loaded { schema, policies, rules })
+    Ok(Loaded { schema, policies, rules, stack })
 }
 
 fn schema(bundle: &PolicyBundle, path: &FilePath) -> Result<Schema, LoadError> {

@@ -27,13 +27,18 @@ mod annotations;
 mod explain;
 mod lint;
 mod load;
+mod nesting;
 mod request;
+mod vocabulary;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet, Response, Schema};
+use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet, Response};
 use jit_core::{Code, DeterminingRule, Effect, Engine, EvaluationError, RuleId, TextError, Version, code};
 
+pub use nesting::MAX_OPERATORS;
+
+use self::{request::Asked, vocabulary::Vocabulary};
 use crate::{
     bundle::PolicyBundle,
     engine::{LoadError, PolicyEngine, PolicySnapshot, RawEvaluation, RawObligation, RuleForm},
@@ -45,9 +50,7 @@ use crate::{
 /// A schema for the entities of this adapter, to start from: declare your actions and attributes in a copy of it.
 pub const BASE_SCHEMA: &str = include_str!("base.cedarschema");
 
-/// The stack on which policies are evaluated, in bytes.
-const EVALUATION_STACK: usize = 2 << 20;
-/// What each entity of the input adds: Cedar follows a chain of parents by calling itself.
+/// What each entity of the input adds to the stack, in bytes: Cedar follows a chain of parents by calling itself.
 const ENTITY_STACK: usize = 16 << 10;
 
 /// What a bundle asks of Cedar.
@@ -105,15 +108,17 @@ impl PolicyEngine for CedarEngine {
 
     fn load(&self, bundle: &PolicyBundle) -> Result<Arc<dyn PolicySnapshot>, LoadError> {
         self.check_target(bundle)?;
-        let loaded = load::load(bundle)?;
+        let loaded = load::on_own_stack(bundle, |loaded| loaded)?;
         let rules = loaded.rules.keys().cloned().collect();
         let document = SnapshotDocument::new(bundle.clone(), &rules)?;
+        let schema = |reason: cedar_policy::ParseErrors| LoadError::Schema { reason: reason.to_string() };
         Ok(Arc::new(CedarSnapshot {
             engine: self.descriptor.clone(),
             document,
-            schema: loaded.schema,
+            vocabulary: Vocabulary::of(loaded.schema).map_err(schema)?,
             policies: loaded.policies,
             rules: loaded.rules,
+            stack: loaded.stack,
         }))
     }
 }
@@ -129,9 +134,11 @@ struct Rule {
 struct CedarSnapshot {
     engine: Engine,
     document: SnapshotDocument,
-    schema: Schema,
+    vocabulary: Vocabulary,
     policies: PolicySet,
     rules: BTreeMap<RuleId, Rule>,
+    /// The stack that its rules may take, in bytes.
+    stack: usize,
 }
 
 impl PolicySnapshot for CedarSnapshot {
@@ -143,14 +150,12 @@ impl PolicySnapshot for CedarSnapshot {
         &self.engine
     }
 
-    /// Cedar gives up, and so denies, when little stack is left. The same stack for every caller makes a decision repeatable.
     fn evaluate(&self, input: &CanonicalInput) -> RawEvaluation {
-        let entities = input.parts().entities.len().saturating_mul(ENTITY_STACK);
-        stacker::grow(EVALUATION_STACK.saturating_add(entities), || self.evaluate_here(input))
+        self.with_stack(input, || self.evaluate_here(input))
     }
 
     fn explain(&self, input: &CanonicalInput) -> Vec<RuleExplanation> {
-        stacker::grow(EVALUATION_STACK, || self.explain_here(input))
+        self.with_stack(input, || self.explain_here(input))
     }
 
     fn rule(&self, rule: &RuleId) -> Option<RuleForm> {
@@ -161,18 +166,25 @@ impl PolicySnapshot for CedarSnapshot {
 }
 
 impl CedarSnapshot {
+    /// Cedar gives up, and so denies, when little stack is left. There is always more than the deepest rule and the longest chain of
+    /// parents take, the caller's where it suffices, so that a decision depends on no caller.
+    fn with_stack<R>(&self, input: &CanonicalInput, run: impl FnOnce() -> R) -> R {
+        let needed = input.parts().entities.len().saturating_mul(ENTITY_STACK).saturating_add(self.stack);
+        stacker::maybe_grow(needed, needed, run)
+    }
+
     fn evaluate_here(&self, input: &CanonicalInput) -> RawEvaluation {
-        let entities = match request::entities(input, &self.schema) {
-            Ok(entities) => entities,
+        let asked = match Asked::of(input, &self.vocabulary) {
+            Ok(asked) => asked,
             Err(code) => return RawEvaluation::failed(code),
         };
         let mut found: Option<RawEvaluation> = None;
         for action in &input.parts().actions {
-            let request = match request::request(input, action, &self.schema) {
+            let request = match asked.request(action) {
                 Ok(request) => request,
                 Err(code) => return RawEvaluation::failed(code),
             };
-            let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+            let response = Authorizer::new().is_authorized(&request, &self.policies, &asked.entities);
             let one = self.found(&response);
             found = Some(match found {
                 Some(all) => all.and(one),

@@ -38,7 +38,13 @@ approvals(counts) := {
 # max_duration(14400): the longest window, in seconds.
 max_duration(seconds) := {"type": "max_duration", "properties": seconds}
 
-# condition("source_network", "10.0.0.0/8", "target"): enforced by "broker", "issuer" or "target", or only "advisory".
+# approval_deadline(7200): how long people have for their approvals, in seconds.
+approval_deadline(seconds) := {"type": "approval_deadline", "properties": seconds}
+
+# justification({"min_length": 20, "tickets": ["INC-#"], "references": ["tickets"]}): what it must have, one or more of these.
+justification(demand) := {"type": "justification", "properties": demand}
+
+# condition("source_address", ["10.0.0.0/8"], "issuer"): enforced by "broker", "issuer" or "target", or only "advisory".
 condition(id, value, enforcement) := {
 	"type": "condition",
 	"properties": {"id": id, "value": value, "enforcement": enforcement},

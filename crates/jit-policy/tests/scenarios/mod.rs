@@ -44,11 +44,38 @@ pub fn scenarios() -> Vec<Scenario> {
 /// What a decision says of what the table has.
 pub fn said(decision: &Decision) -> (Outcome, Vec<String>, Vec<String>) {
     let rules = decision.determining.iter().map(|d| d.rule.to_string()).collect();
-    let groups = decision.obligations.approvals().into_iter().flat_map(|quorum| quorum.groups());
-    let mut demands: Vec<String> = groups.map(|(group, count)| format!("{group}:{count}")).collect();
-    demands.extend(decision.obligations.max_duration().map(|seconds| seconds.get().to_string()));
-    assert_eq!(decision.obligations.conditions(), []);
+    let obligations = &decision.obligations;
+    let mut demands = Vec::new();
+    if let Some(quorum) = obligations.approvals() {
+        for (group, count) in quorum.groups() {
+            let then = quorum.escalation(group).iter().map(|step| format!(">{}@{}", step.to, step.after.get()));
+            demands.push(format!("{group}:{count}{}", then.collect::<String>()));
+        }
+    }
+    demands.extend(obligations.max_duration().map(|seconds| seconds.get().to_string()));
+    demands.extend(obligations.approval_deadline().map(|seconds| format!("deadline={}", seconds.get())));
+    if let Some(demand) = obligations.justification() {
+        demands.push(format!("justification={}", written(&canonical::to_value(demand).unwrap())));
+    }
+    for Condition { id, value, enforcement } in obligations.conditions() {
+        let by = written(&canonical::to_value(enforcement).unwrap());
+        let value = if *value == Value::Bool(true) { String::new() } else { format!("={}", written(value)) };
+        demands.push(format!("{id}{value}@{by}"));
+    }
     (decision.outcome, rules, demands)
+}
+
+/// A value as the table writes it, without blanks.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Bool(bool) => bool.to_string(),
+        Value::Int(int) => int.get().to_string(),
+        Value::Text(text) => text.as_str().to_owned(),
+        Value::Array(items) => items.iter().map(written).collect::<Vec<_>>().join("+"),
+        Value::Object(object) => {
+            object.iter().map(|(name, value)| format!("{name}:{}", written(value))).collect::<Vec<_>>().join(",")
+        }
+    }
 }
 
 fn scenario(row: &str) -> Scenario {
@@ -132,6 +159,7 @@ fn input(who: &str, asks: &str, on: &str, lasting: &str, circumstances: &str) ->
     let mut now = at("2026-11-23");
     let (mut depth, mut justification, mut emergency) = (0, 40, false);
     let (mut facts, mut unavailable) = (BTreeMap::new(), Vec::new());
+    let mut judging: Option<Judging> = None;
     for word in circumstances.split_whitespace() {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match name {
@@ -139,6 +167,19 @@ fn input(who: &str, asks: &str, on: &str, lasting: &str, circumstances: &str) ->
             "depth" => depth = value.parse().unwrap(),
             "justification" => justification = value.parse().unwrap(),
             "emergency" => emergency = true,
+            "of" => {
+                let (requester, group) = value.split_once('/').unwrap_or((value, ""));
+                let groups =
+                    Some(group).filter(|group| !group.is_empty()).map(|group| add("group", group, &[], none()));
+                let requester = add("identity", &person(requester), &[], groups.into_iter().collect());
+                judging = Some(Judging { requester, actions: BTreeSet::new(), group: None, owner: false });
+            }
+            "wants" => {
+                let wanted = value.split(',').map(|action| Action::new(action).unwrap());
+                judging.as_mut().unwrap().actions.extend(wanted);
+            }
+            "as" => judging.as_mut().unwrap().group = Some(GroupName::new(value).unwrap()),
+            "owner" => judging.as_mut().unwrap().owner = true,
             "unavailable" => {
                 unavailable.push(Unavailable { source: SystemName::new("scores").unwrap(), code: code!("timeout") })
             }
@@ -160,7 +201,11 @@ fn input(who: &str, asks: &str, on: &str, lasting: &str, circumstances: &str) ->
         resource: resource.unwrap(),
         context: InputContext {
             now,
-            purpose: EvaluationPurpose::Request,
+            purpose: match &judging {
+                None => EvaluationPurpose::Request,
+                Some(Judging { group: Some(_), .. }) => EvaluationPurpose::Approval,
+                Some(_) => EvaluationPurpose::Review,
+            },
             requested_start: now,
             requested_end: now + duration,
             requested_duration: duration,
@@ -169,7 +214,7 @@ fn input(who: &str, asks: &str, on: &str, lasting: &str, circumstances: &str) ->
             recipient,
             on_behalf_of,
             delegation_depth: depth,
-            judging: None,
+            judging,
         },
         entities: entities.into_values().collect(),
         facts,

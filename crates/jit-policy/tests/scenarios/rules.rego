@@ -157,6 +157,98 @@ forbid contains {"id": "agent-autonomous"} if {
 #   id: depth
 forbid contains {"id": "depth"} if input.context.delegation_depth > 2
 
+# Secrets, with every demand there is.
+
+# METADATA
+# labels:
+#   id: vault-read
+permit contains {"id": "vault-read", "obligations": obligations} if {
+	input.action == "read"
+	"oncall" in input.subject.within.group
+	"vault:prod" in input.resource.within.resource
+	obligations := [
+		{"type": "approvals", "properties": [
+			{"group": "sre", "count": 1, "escalation": [{"after": 1800, "to": "leads"}]},
+			{"group": "security", "count": 1},
+		]},
+		max_duration(3600),
+		approval_deadline(7200),
+		justification({"min_length": 20, "tickets": ["INC-#"], "references": ["tickets"]}),
+		condition("mfa", true, "broker"),
+		condition("session_recording", true, "issuer"),
+		condition("x_ticket_open", true, "broker"),
+		condition("source_address", ["10.0.0.0/8", "192.0.2.7"], "issuer"),
+		condition("notification", ["leads", "security"], "broker"),
+		condition("post_review", 86400, "broker"),
+	]
+}
+
+# Of keys both rules hold, and the stricter of what they demand.
+
+# METADATA
+# labels:
+#   id: vault-keys
+permit contains {"id": "vault-keys", "obligations": obligations} if {
+	input.action == "read"
+	"oncall" in input.subject.within.group
+	"vault:prod/keys" in input.resource.within.resource
+	obligations := [
+		approvals({"security": 2}),
+		approval_deadline(3600),
+		justification({"min_length": 40}),
+		condition("managed_device", true, "broker"),
+		condition("session_recording", true, "advisory"),
+		condition("source_address", ["10.1.0.0/16"], "target"),
+		condition("notification", ["owners"], "broker"),
+		condition("post_review", 14400, "broker"),
+	]
+}
+
+# Who may approve and review.
+
+# METADATA
+# labels:
+#   id: approve-sre
+permit contains {"id": "approve-sre", "obligations": []} if {
+	input.action == "approve"
+	input.subject.type == "human"
+	"sre" in input.subject.within.group
+	"database:prod" in input.resource.within.resource
+	input.context.judging.group == "sre"
+	not input.context.judging.owner
+}
+
+# METADATA
+# labels:
+#   id: approve-owner
+permit contains {"id": "approve-owner", "obligations": [condition("owner_may_approve", true, "broker")]} if {
+	input.action == "approve"
+	input.subject.type == "human"
+	"sre" in input.subject.within.group
+	"database:prod" in input.resource.within.resource
+	input.context.judging.owner
+	every action in input.context.judging.actions { action == "read" }
+}
+
+# METADATA
+# labels:
+#   id: approve-contractor
+forbid contains {"id": "approve-contractor"} if {
+	input.action == "approve"
+	"contractors" in input.subject.within.group
+	"write" in input.context.judging.actions
+}
+
+# METADATA
+# labels:
+#   id: review-security
+permit contains {"id": "review-security", "obligations": []} if {
+	input.action == "review"
+	input.subject.type == "human"
+	"security" in input.subject.within.group
+	not "security" in input.context.judging.requester.within.group
+}
+
 # Emergencies.
 
 # METADATA
