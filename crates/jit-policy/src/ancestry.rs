@@ -1,5 +1,5 @@
 //! How entangled the entities of an input are. An engine that works out every ancestor of every entity does more than linear work,
-//! and whoever names a resource of many levels, or runs a directory, says how much.
+//! and whoever runs a directory says how much.
 
 use crate::entity::Entity;
 

@@ -99,9 +99,7 @@ fn entities_too_entangled_to_be_evaluated_deny_and_are_on_record() {
         let (decision, _) = decide(resource, entities);
         assert!(decision.permits(), "{:?}", decision.errors);
     }
-    for (resource, entities) in
-        [("db:prod", chain(3000)), ("db:prod", chain(800)), (&*format!("db:{}", vec!["a"; 1500].join("/")), Vec::new())]
-    {
+    for (resource, entities) in [("db:prod", chain(3000)), ("db:prod", chain(800))] {
         let (decision, explained) = decide(resource, entities);
         assert_eq!(decision.outcome, Outcome::Indeterminate);
         assert_eq!(decision.errors[0].code.as_str(), "too_many_ancestors");

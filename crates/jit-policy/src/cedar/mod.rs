@@ -111,11 +111,10 @@ impl PolicyEngine for CedarEngine {
         let loaded = load::on_own_stack(bundle, |loaded| loaded)?;
         let rules = loaded.rules.keys().cloned().collect();
         let document = SnapshotDocument::new(bundle.clone(), &rules)?;
-        let schema = |reason: cedar_policy::ParseErrors| LoadError::Schema { reason: reason.to_string() };
         Ok(Arc::new(CedarSnapshot {
             engine: self.descriptor.clone(),
             document,
-            vocabulary: Vocabulary::of(loaded.schema).map_err(schema)?,
+            vocabulary: Vocabulary::of(loaded.schema)?,
             policies: loaded.policies,
             rules: loaded.rules,
             stack: loaded.stack,

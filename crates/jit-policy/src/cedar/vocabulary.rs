@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::{EntityId, EntityTypeName, EntityUid as CedarUid, ParseErrors, Schema};
 use jit_core::{Action, Code, code};
 
-use crate::entity::EntityUid;
+use crate::{engine::LoadError, entity::EntityUid};
 
 /// A schema, and its entity types by the kinds that stand for them in an input.
 pub(super) struct Vocabulary {
@@ -15,9 +15,11 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(super) fn of(schema: Schema) -> Result<Self, ParseErrors> {
+    pub(super) fn of(schema: Schema) -> Result<Self, LoadError> {
         let kinds = schema.entity_types().filter_map(|name| Some((kind(&name.to_string())?, name.clone()))).collect();
-        Ok(Self { schema, kinds, action: "Jit::Action".parse()? })
+        let action = "Jit::Action".parse();
+        let action = action.map_err(|e: ParseErrors| LoadError::Schema { reason: e.to_string() })?;
+        Ok(Self { schema, kinds, action })
     }
 
     /// An entity as Cedar names it, whether the schema declares its type or not.
