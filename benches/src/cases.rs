@@ -10,12 +10,14 @@ use jit_core::{
     IssuerCapabilities, IssuerName, LeafHash, PolicyDigest, PrincipalId, Record, Recorder, Refs, RequestRefused,
     RetentionClass, Scope, StreamHead, StreamId, Timestamp, Window, code,
 };
-use jit_store::AppendRequest;
+use jit_store::{AppendRequest, BlobKey};
 
 /// The size of a record of a case in bytes, about.
 pub const RECORD: usize = 1200;
 /// Records of this size and more are real ones; smaller ones have as little in them as a record can have.
 const REAL: usize = 1000;
+/// The digest of the policy that records cite.
+const POLICY: [u8; 32] = [3; 32];
 
 /// So many records for each caller, one case after another. They are made in the order in which the callers append them, so
 /// that their ids ascend with time as in life.
@@ -61,6 +63,12 @@ pub fn request(record: Record) -> AppendRequest {
     AppendRequest::new().records(header.stream, Expected::from_head(before), vec![record])
 }
 
+/// Appends the record together with the policy that all records cite.
+pub fn first_request(record: Record) -> AppendRequest {
+    request(record)
+        .blob(BlobKey::from(PolicyDigest::from_bytes(POLICY)), b"whatever is asked for is permitted".to_vec())
+}
+
 fn case(recorder: &Recorder) -> Result<CaseId, Box<dyn Error + Send + Sync>> {
     Ok(CaseId::v7(recorder.clock().now().at, recorder.random()?))
 }
@@ -100,7 +108,7 @@ fn intended(recorder: &Recorder) -> Result<(Event, Refs), Box<dyn Error + Send +
         credential: Some(CredentialId::v7(now, recorder.random()?)),
         decision: Some(leaf(1)),
         approved_by: Some(leaf(2)),
-        policy: Some(PolicyDigest::from_bytes([3; 32])),
+        policy: Some(PolicyDigest::from_bytes(POLICY)),
         ..Refs::default()
     };
     Ok((event.into(), refs))

@@ -33,8 +33,7 @@ impl ProofCost {
                  ALTER TABLE eight_kib ALTER COLUMN bytes SET STORAGE EXTERNAL",
             )
             .await?;
-        let fill =
-            "INSERT INTO eight_kib SELECT i, decode(repeat(md5(i::text), 512), 'hex') FROM generate_series(0, $1) AS i";
+        let fill = "INSERT INTO eight_kib SELECT i, decode(repeat(md5(i::text), 512), 'hex') FROM generate_series(0, $1::bigint) AS i";
         client.execute(fill, &[&(rows.cast_signed() - 1)]).await?;
         client.batch_execute("ANALYZE eight_kib; CHECKPOINT").await?;
         let look_up = client.prepare("SELECT bytes FROM eight_kib WHERE id = $1").await?;
