@@ -370,7 +370,7 @@ impl ToySnapshot {
             if !seen.insert(uid.clone()) || (self.flaw == DirectMembersOnly && !from_subject) {
                 continue;
             }
-            if self.flaw == ShortWays && seen.len() > 500 {
+            if self.flaw == ShortWays && seen.len() > 300 {
                 panic!("a way that long");
             }
             open.extend(parts.entities.iter().filter(|e| e.uid == uid).flat_map(|e| e.parents.iter().cloned()));

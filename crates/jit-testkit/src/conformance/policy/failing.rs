@@ -69,9 +69,9 @@ pub(super) async fn strange_inputs_are_decided(subject: Subject) {
 pub(super) async fn large_inputs_are_decided(subject: Subject) {
     let evaluator = subject.evaluator(Sample::Access);
     let plain = evaluator.evaluate(&Asking::of("db:prod", &["read"]).input());
-    // A chain of groups, as long as an input may have, with the one that counts at its end.
-    let chain = (0..800).map(|i| match i {
-        799 => entity("group", "g799", &["oncall"]),
+    // A chain of groups, about as long as may be evaluated (`jit_policy::MAX_ANCESTRY`), with the one that counts at its end.
+    let chain = (0..350).map(|i| match i {
+        349 => entity("group", "g349", &["oncall"]),
         _ => entity("group", &format!("g{i}"), &[&format!("g{}", i + 1)]),
     });
     let long = Asking::of("db:prod", &["read"]).with(chain).with([entity("human", "idp|bob", &["g0"])]).by("bob");
